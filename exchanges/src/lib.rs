@@ -1,0 +1,1 @@
+//! Routing: exchange types, bindings and matchers over opaque queue handles, without I/O.

@@ -1,0 +1,1 @@
+//! The HTTP face: management API and Prometheus text over the broker's own API.

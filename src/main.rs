@@ -1,0 +1,2 @@
+//! The `warren` program.
+fn main() {}
