@@ -1,0 +1,216 @@
+//! A configuration being put together. Holds what only becomes a [`Config`] field once every
+//! source has spoken: numbered lists, alternatives of which one wins, names built from others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::files::{Origin, Problem, Setting};
+use super::value::ListenAddress;
+use super::{AuthMechanism, Config, DiskFreeLimit, LogSink, MemoryWatermark, keys};
+
+/// Settings collected so far. Sources are applied from the weakest to the strongest; within one
+/// source a later line overrides an earlier one, as in RabbitMQ.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draft {
+    pub(super) config: Config,
+    /// `listeners.tcp.<n>`, by `<n>`; replaces the default listener when not empty.
+    pub(super) listeners: BTreeMap<String, ListenAddress>,
+    /// `listeners.tcp = none`.
+    pub(super) no_listeners: bool,
+    /// `auth_mechanisms.<n>`, by `<n>`; replaces the default ones when not empty.
+    pub(super) auth_mechanisms: BTreeMap<u32, AuthMechanism>,
+    /// `default_user_tags.<tag>` that are true; replaces the default ones when any was given.
+    pub(super) user_tags: BTreeMap<String, bool>,
+    pub(super) memory_absolute: Option<u64>,
+    pub(super) memory_relative: Option<f64>,
+    pub(super) disk_absolute: Option<u64>,
+    pub(super) disk_relative: Option<f64>,
+    /// Set when the cluster name was given and so does not follow the node name.
+    pub(super) cluster_name: Option<String>,
+    /// `definitions.import_backend` was given, so a path has to follow.
+    pub(super) definitions_expected: bool,
+    /// Kept also while the console is off, in whatever order the keys come.
+    pub(super) console: LogSink,
+    pub(super) console_on: bool,
+    pub(super) file: LogSink,
+    /// `None`: not said; `Some(None)`: `log.file = false`.
+    pub(super) file_name: Option<Option<String>>,
+    pub(super) log_dir: Option<PathBuf>,
+    pub(super) management: HttpListener,
+    pub(super) prometheus: HttpListener,
+}
+
+/// The two halves of an HTTP listener's address, and whether there is one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct HttpListener {
+    pub(super) on: bool,
+    pub(super) address: ListenAddress,
+}
+
+impl HttpListener {
+    fn new(default: Option<&ListenAddress>, port: u16) -> Self {
+        let address = default.cloned().unwrap_or(ListenAddress::any(port));
+        Self {
+            on: default.is_some(),
+            address,
+        }
+    }
+
+    fn finish(self) -> Option<ListenAddress> {
+        self.on.then_some(self.address)
+    }
+
+    /// Replaces the whole address; `None` turns the listener off.
+    fn set(&mut self, address: Option<ListenAddress>) {
+        self.on = address.is_some();
+        self.address = address.unwrap_or_else(|| self.address.clone());
+    }
+}
+
+impl Draft {
+    /// Everything at its default.
+    pub(crate) fn new() -> Self {
+        let config = Config::default();
+        Self {
+            listeners: BTreeMap::new(),
+            no_listeners: false,
+            auth_mechanisms: BTreeMap::new(),
+            user_tags: BTreeMap::new(),
+            memory_absolute: None,
+            memory_relative: None,
+            disk_absolute: None,
+            disk_relative: None,
+            cluster_name: None,
+            definitions_expected: false,
+            console: config.log.console.unwrap_or_default(),
+            console_on: config.log.console.is_some(),
+            file: LogSink::default(),
+            file_name: None,
+            log_dir: None,
+            management: HttpListener::new(config.management.as_ref(), 15672),
+            prometheus: HttpListener::new(config.prometheus.as_ref(), 15692),
+            config,
+        }
+    }
+
+    /// Applies one setting, from a file or an environment variable that stands for a key.
+    pub(crate) fn apply(&mut self, setting: &Setting) -> Result<(), Problem> {
+        keys::apply(self, setting)
+    }
+
+    /// Serves AMQP on this address alone, or nowhere: `--amqp-addr`.
+    pub(crate) fn set_amqp(&mut self, address: Option<ListenAddress>) {
+        self.no_listeners = address.is_none();
+        self.listeners.clear();
+        self.listeners
+            .extend(address.map(|a| ("default".to_owned(), a)));
+    }
+
+    /// Serves HTTP on this address alone, or nowhere: `--management-addr`.
+    pub(crate) fn set_management(&mut self, address: Option<ListenAddress>) {
+        self.management.set(address);
+    }
+
+    /// Serves metrics on this address alone, or nowhere: `--prometheus-addr`.
+    pub(crate) fn set_prometheus(&mut self, address: Option<ListenAddress>) {
+        self.prometheus.set(address);
+    }
+
+    /// `--data-dir`.
+    pub(crate) fn set_data_dir(&mut self, dir: PathBuf) {
+        self.config.data_dir = dir;
+    }
+
+    /// `--node-name`; the host is added when it is missing.
+    pub(crate) fn set_node_name(&mut self, name: &str, origin: &Origin) -> Result<(), Problem> {
+        let full = super::files::full_node_name(name);
+        self.config.node_name = full.ok_or_else(|| {
+            Problem::new(
+                origin,
+                format!("node name `{name}` is not of the form NAME or NAME@HOST"),
+            )
+        })?;
+        Ok(())
+    }
+
+    /// `--log-level`: for both sinks.
+    pub(crate) fn set_log_level(&mut self, level: super::LogLevel) {
+        self.console.level = level;
+        self.file.level = level;
+    }
+
+    /// Decides what is left to decide.
+    pub(crate) fn finish(mut self) -> Result<Config, Problem> {
+        if self.definitions_expected && self.config.definitions.is_none() {
+            let text = "definitions.import_backend needs definitions.local.path";
+            return Err(Problem::new(&Origin::Sources, text.to_owned()));
+        }
+        if self.no_listeners {
+            self.config.amqp_listeners.clear();
+        } else if !self.listeners.is_empty() {
+            self.config.amqp_listeners = unique(self.listeners.into_values());
+        }
+        if !self.auth_mechanisms.is_empty() {
+            self.config.login.auth_mechanisms = unique(self.auth_mechanisms.into_values());
+        }
+        if !self.user_tags.is_empty() {
+            let wanted = self.user_tags.into_iter().filter(|(_, wanted)| *wanted);
+            self.config.login.default_user_tags = wanted.map(|(tag, _)| tag).collect();
+        }
+        // An absolute limit wins over a relative one, in RabbitMQ too.
+        let resources = &mut self.config.resources;
+        if let Some(bytes) = self.memory_absolute {
+            resources.memory_watermark = MemoryWatermark::Absolute(bytes);
+        } else if let Some(part) = self.memory_relative {
+            resources.memory_watermark = MemoryWatermark::Relative(part);
+        }
+        if let Some(bytes) = self.disk_absolute {
+            resources.disk_free_limit = DiskFreeLimit::Absolute(bytes);
+        } else if let Some(factor) = self.disk_relative {
+            resources.disk_free_limit = DiskFreeLimit::Relative(factor);
+        }
+        self.config.log.file = log_file(self.file_name, self.log_dir, &self.config.node_name)
+            .map(|path| (path, self.file));
+        self.config.log.console = self.console_on.then_some(self.console);
+        self.config.management = self.management.finish();
+        self.config.prometheus = self.prometheus.finish();
+        let cluster_name = self
+            .cluster_name
+            .unwrap_or_else(|| self.config.node_name.clone());
+        self.config.cluster_name = cluster_name;
+        Ok(self.config)
+    }
+}
+
+/// The log file: a folder alone asks for one named after the node, as RabbitMQ does.
+fn log_file(
+    name: Option<Option<String>>,
+    dir: Option<PathBuf>,
+    node_name: &str,
+) -> Option<PathBuf> {
+    match (name, dir) {
+        (Some(None), _) | (None, None) => None,
+        (Some(Some(name)), dir) => Some(dir.unwrap_or_default().join(name)),
+        (None, Some(dir)) => Some(dir.join(format!("{node_name}.log"))),
+    }
+}
+
+/// The items in order, each once.
+fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for item in items {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
+}
+
+/// Splits a list of names at commas and blanks.
+pub(super) fn names(text: &str) -> BTreeSet<String> {
+    let split = text.split(|c: char| c == ',' || c.is_whitespace());
+    split
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! Keys of the two HTTP listeners.
+
+use super::Key;
+use crate::config::draft::HttpListener;
+use crate::config::value::{BadValue, bind_host, number, put};
+
+const HOST: &str = "an IP address or host name";
+const PORT: &str = "a port, 0 to 65535; 0 lets the system choose";
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "management.tcp.port",
+        default: "15672",
+        accepts: PORT,
+        doc: "Port of the management API and console.",
+        set: |d, _, v| put(&mut d.management.address.port, number(v, 0, u16::MAX)),
+    },
+    Key {
+        name: "management.tcp.ip",
+        default: "(every interface)",
+        accepts: HOST,
+        doc: "Address of the management API and console.",
+        set: |d, _, v| set_host(&mut d.management, v),
+    },
+    Key {
+        name: "management.tcp",
+        default: "(listening)",
+        accepts: "`none`",
+        doc: "`none` serves no management API. Not a RabbitMQ key.",
+        set: |d, _, v| turn_off(&mut d.management, v),
+    },
+    Key {
+        name: "prometheus.tcp.port",
+        default: "15692",
+        accepts: PORT,
+        doc: "Port of the Prometheus metrics.",
+        set: |d, _, v| put(&mut d.prometheus.address.port, number(v, 0, u16::MAX)),
+    },
+    Key {
+        name: "prometheus.tcp.ip",
+        default: "(every interface)",
+        accepts: HOST,
+        doc: "Address of the Prometheus metrics.",
+        set: |d, _, v| set_host(&mut d.prometheus, v),
+    },
+    Key {
+        name: "prometheus.tcp",
+        default: "(listening)",
+        accepts: "`none`",
+        doc: "`none` serves no metrics. Not a RabbitMQ key.",
+        set: |d, _, v| turn_off(&mut d.prometheus, v),
+    },
+    Key {
+        name: "prometheus.path",
+        default: "/metrics",
+        accepts: "a path beginning with `/`, of letters, digits, `/`, `.`, `-` and `_`",
+        doc: "Path of the metrics on their listener.",
+        set: |d, _, v| put(&mut d.config.prometheus_path, path(v)),
+    },
+];
+
+fn set_host(listener: &mut HttpListener, text: &str) -> Result<(), BadValue> {
+    // RabbitMQ's way to say every interface.
+    let every = text == "::" || text == "0.0.0.0";
+    listener.address.host = if every { None } else { Some(bind_host(text)?) };
+    Ok(())
+}
+
+fn turn_off(listener: &mut HttpListener, text: &str) -> Result<(), BadValue> {
+    if text != "none" {
+        return Err(BadValue::Form);
+    }
+    listener.on = false;
+    Ok(())
+}
+
+fn path(text: &str) -> Result<String, BadValue> {
+    // Braces and asterisks mean something to the HTTP router: keep to what is certainly plain.
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    let fine = text.len() > 1 && text.starts_with('/') && text.chars().all(plain);
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        Err(BadValue::Form)
+    }
+}

@@ -1,0 +1,130 @@
+//! Keys of users and logging in.
+
+use super::Key;
+use crate::config::draft::names;
+use crate::config::value::{BadValue, Secret, boolean, number, put, text};
+use crate::config::{AuthMechanism, Draft};
+
+const PATTERN: &str = "a regular expression";
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "default_user",
+        default: "guest",
+        accepts: "a name that is not empty",
+        doc: "User created on the first start, when there are no users and no definitions.",
+        set: |d, _, v| put(&mut d.config.login.default_user, text(v)),
+    },
+    Key {
+        name: "default_pass",
+        default: "guest",
+        accepts: "a password that is not empty; quote it if it holds a `#`",
+        doc: "Password of that user. It is not used again after the first start.",
+        set: |d, _, v| put(&mut d.config.login.default_pass, text(v).map(Secret::new)),
+    },
+    Key {
+        name: "default_vhost",
+        default: "/",
+        accepts: "a name that is not empty",
+        doc: "Vhost created on the first start.",
+        set: |d, _, v| put(&mut d.config.login.default_vhost, text(v)),
+    },
+    Key {
+        name: "default_user_tags.<tag>",
+        default: "(administrator)",
+        accepts: "`true` or `false`",
+        doc: "Tags of that user. When any is named, only the ones that are true are given.",
+        set: |d, tag, v| {
+            d.user_tags.insert(tag.to_owned(), boolean(v)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "default_permissions.configure",
+        default: ".*",
+        accepts: PATTERN,
+        doc: "What that user may declare and delete in the default vhost.",
+        set: |d, _, v| {
+            put(
+                &mut d.config.login.default_permissions.configure,
+                Ok(v.to_owned()),
+            )
+        },
+    },
+    Key {
+        name: "default_permissions.read",
+        default: ".*",
+        accepts: PATTERN,
+        doc: "What that user may consume from.",
+        set: |d, _, v| {
+            put(
+                &mut d.config.login.default_permissions.read,
+                Ok(v.to_owned()),
+            )
+        },
+    },
+    Key {
+        name: "default_permissions.write",
+        default: ".*",
+        accepts: PATTERN,
+        doc: "What that user may publish to.",
+        set: |d, _, v| {
+            put(
+                &mut d.config.login.default_permissions.write,
+                Ok(v.to_owned()),
+            )
+        },
+    },
+    Key {
+        name: "loopback_users",
+        default: "guest",
+        accepts: "`none`, or user names separated by commas or blanks",
+        doc: "Users that may log in from this machine only. Replaces the list.",
+        set: |d, _, v| {
+            d.config.login.loopback_users = if v == "none" { names("") } else { names(v) };
+            Ok(())
+        },
+    },
+    Key {
+        name: "loopback_users.<user>",
+        default: "(true for guest)",
+        accepts: "`true` or `false`",
+        doc: "Adds one user to that list or takes one off; says nothing about the others.",
+        set: |d, user, v| set_loopback(d, user, boolean(v)?),
+    },
+    Key {
+        name: "auth_mechanisms.<n>",
+        default: "(PLAIN, AMQPLAIN)",
+        accepts: "`PLAIN` or `AMQPLAIN`, with a number for <n>",
+        doc: "SASL mechanisms offered, in the order of <n>. When any is named, only those.",
+        set: |d, n, v| {
+            d.auth_mechanisms
+                .insert(number(n, 0, u32::MAX)?, mechanism(v)?);
+            Ok(())
+        },
+    },
+];
+
+fn set_loopback(draft: &mut Draft, user: &str, only_here: bool) -> Result<(), BadValue> {
+    let users = &mut draft.config.login.loopback_users;
+    if only_here {
+        users.insert(user.to_owned());
+    } else {
+        users.remove(user);
+    }
+    Ok(())
+}
+
+fn mechanism(name: &str) -> Result<AuthMechanism, BadValue> {
+    match name {
+        "PLAIN" => Ok(AuthMechanism::Plain),
+        "AMQPLAIN" => Ok(AuthMechanism::AmqPlain),
+        "EXTERNAL" => Err(BadValue::Because(
+            "EXTERNAL needs TLS, which this version lacks",
+        )),
+        "ANONYMOUS" => Err(BadValue::Because(
+            "ANONYMOUS is not offered by this version",
+        )),
+        _ => Err(BadValue::Form),
+    }
+}

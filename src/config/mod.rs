@@ -1,0 +1,323 @@
+//! What the broker can be told: one plain [`Config`] with every setting and its default, filled
+//! from rabbitmq.conf files, the environment and the command line, then handed down. There is no
+//! global.
+//!
+//! * `conf_file` reads the text form, `value` the values;
+//! * `keys` is the table of keys: name, default, meaning, setter. docs/configuration.md is
+//!   checked against it;
+//! * `refused` names the RabbitMQ keys this version cannot honour: none is read and ignored.
+//!
+//! The order of precedence and the flags themselves live in `cli`.
+
+mod conf_file;
+#[cfg(test)]
+mod docs;
+mod draft;
+mod files;
+mod keys;
+mod refused;
+mod suggest;
+mod value;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use draft::Draft;
+pub(crate) use files::{Origin, Problem, Setting, read_settings};
+pub(crate) use value::{ListenAddress, Secret};
+
+/// `PORT`, `HOST:PORT` or `[IPV6]:PORT`; `None` for anything else.
+pub(crate) fn listen_address(text: &str) -> Option<ListenAddress> {
+    value::listen_address(text).ok()
+}
+
+/// Every setting of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    /// `name@host`, shown in the API and the log.
+    pub(crate) node_name: String,
+    /// What clients are told the cluster is called; the node name unless set.
+    pub(crate) cluster_name: String,
+    /// Folder of everything that outlives the process.
+    pub(crate) data_dir: PathBuf,
+    /// Where AMQP is served; empty means nowhere.
+    pub(crate) amqp_listeners: Vec<ListenAddress>,
+    /// Socket options of AMQP listeners and connections.
+    pub(crate) tcp: TcpOptions,
+    /// Limits negotiated with, or imposed on, connections.
+    pub(crate) limits: Limits,
+    /// Who may log in, and what a new node starts with.
+    pub(crate) login: Login,
+    /// When publishers are blocked.
+    pub(crate) resources: Resources,
+    /// A definitions file (JSON) to import at every start.
+    pub(crate) definitions: Option<PathBuf>,
+    /// Where the log goes.
+    pub(crate) log: LogConfig,
+    /// Where the management API and console are served, if anywhere.
+    pub(crate) management: Option<ListenAddress>,
+    /// Where Prometheus metrics are served, if anywhere.
+    pub(crate) prometheus: Option<ListenAddress>,
+    /// Path of the Prometheus metrics on that listener.
+    pub(crate) prometheus_path: String,
+}
+
+/// `tcp_listen_options`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TcpOptions {
+    /// Connections the system may keep waiting to be accepted.
+    pub(crate) backlog: u32,
+    /// TCP_NODELAY: send small frames at once.
+    pub(crate) nodelay: bool,
+    /// SO_KEEPALIVE.
+    pub(crate) keepalive: bool,
+    /// SO_SNDBUF in bytes; `None` leaves it to the system.
+    pub(crate) sndbuf_bytes: Option<u32>,
+    /// SO_RCVBUF in bytes; `None` leaves it to the system.
+    pub(crate) recbuf_bytes: Option<u32>,
+}
+
+/// Limits of connections, channels, consumers and messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Heartbeat proposed to clients, in seconds; 0 proposes none.
+    pub(crate) heartbeat_s: u16,
+    /// Largest frame proposed to clients, in bytes; 0 means no limit.
+    pub(crate) frame_max: u32,
+    /// Largest frame accepted before the client has logged in and tuned, in bytes.
+    pub(crate) initial_frame_max: u32,
+    /// Channels per connection proposed to clients; 0 means as many as the protocol can number.
+    pub(crate) channel_max: u16,
+    /// Connections of the whole node; `None` is no limit.
+    pub(crate) connection_max: Option<u32>,
+    /// Channels of the whole node; `None` is no limit.
+    pub(crate) channel_max_per_node: Option<u32>,
+    /// Consumers on one channel; `None` is no limit.
+    pub(crate) consumer_max_per_channel: Option<u32>,
+    /// Largest message body, in bytes.
+    pub(crate) max_message_size: u64,
+    /// Time a client has from connecting to connection.open-ok.
+    pub(crate) handshake_timeout: Duration,
+}
+
+/// Logging in, and the user and vhost of a new node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// Created on the first start of a node without definitions.
+    pub(crate) default_user: String,
+    /// Its password.
+    pub(crate) default_pass: Secret,
+    /// The vhost created with it.
+    pub(crate) default_vhost: String,
+    /// Its tags.
+    pub(crate) default_user_tags: Vec<String>,
+    /// Its permissions in that vhost.
+    pub(crate) default_permissions: Permissions,
+    /// Users that may log in from this machine only.
+    pub(crate) loopback_users: BTreeSet<String>,
+    /// SASL mechanisms offered, in this order; never empty.
+    pub(crate) auth_mechanisms: Vec<AuthMechanism>,
+}
+
+/// Three patterns, as `set_permissions` takes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Permissions {
+    /// What may be declared and deleted.
+    pub(crate) configure: String,
+    /// What may be published to and bound.
+    pub(crate) write: String,
+    /// What may be consumed and bound to.
+    pub(crate) read: String,
+}
+
+/// A SASL mechanism this version can offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuthMechanism {
+    /// `\0user\0password`.
+    Plain,
+    /// A field table with LOGIN and PASSWORD.
+    AmqPlain,
+}
+
+impl AuthMechanism {
+    /// The name in connection.start and start-ok.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::AmqPlain => "AMQPLAIN",
+        }
+    }
+}
+
+/// Memory and disk limits.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Resources {
+    /// Memory in use above which publishers are blocked.
+    pub(crate) memory_watermark: MemoryWatermark,
+    /// Total memory in bytes to calculate with instead of the detected one.
+    pub(crate) total_memory_override: Option<u64>,
+    /// Free disk space below which publishers are blocked.
+    pub(crate) disk_free_limit: DiskFreeLimit,
+    /// How often memory is looked at.
+    pub(crate) memory_monitor_interval: Duration,
+}
+
+/// `vm_memory_high_watermark`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum MemoryWatermark {
+    /// Part of the total memory, 0 to 1; 0 blocks publishers always.
+    Relative(f64),
+    /// Bytes.
+    Absolute(u64),
+}
+
+/// `disk_free_limit`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum DiskFreeLimit {
+    /// Multiple of the total memory.
+    Relative(f64),
+    /// Bytes.
+    Absolute(u64),
+}
+
+/// The two log sinks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogConfig {
+    /// The console (standard error), unless turned off.
+    pub(crate) console: Option<LogSink>,
+    /// The log file with its sink, if one is wanted.
+    pub(crate) file: Option<(PathBuf, LogSink)>,
+}
+
+/// What a log sink shows, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogSink {
+    /// Lines below this level are not written.
+    pub(crate) level: LogLevel,
+    /// Form of a line.
+    pub(crate) format: LogFormat,
+}
+
+/// RabbitMQ's log levels, the chattiest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogLevel {
+    /// Everything.
+    Debug,
+    /// The default.
+    Info,
+    /// Above what operators call information; Warren writes nothing at exactly this level.
+    Notice,
+    /// Things to look at.
+    Warning,
+    /// Things that failed.
+    Error,
+    /// Things that stop the node; Warren writes these as errors.
+    Critical,
+    /// Nothing at all.
+    None,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// `2026-11-21 03:27:29.098926+00:00 [info] text`.
+    Plaintext,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let node_name = files::default_node_name();
+        Self {
+            cluster_name: node_name.clone(),
+            node_name,
+            data_dir: PathBuf::from("./warren-data"),
+            amqp_listeners: vec![ListenAddress::any(5672)],
+            tcp: TcpOptions {
+                backlog: 128,
+                nodelay: true,
+                keepalive: false,
+                sndbuf_bytes: None,
+                recbuf_bytes: None,
+            },
+            limits: Limits::default(),
+            login: Login::default(),
+            resources: Resources {
+                memory_watermark: MemoryWatermark::Relative(0.4),
+                total_memory_override: None,
+                disk_free_limit: DiskFreeLimit::Absolute(50_000_000),
+                memory_monitor_interval: Duration::from_millis(2500),
+            },
+            definitions: None,
+            log: LogConfig {
+                console: Some(LogSink::default()),
+                file: None,
+            },
+            management: Some(ListenAddress::any(15672)),
+            prometheus: Some(ListenAddress::any(15692)),
+            prometheus_path: "/metrics".to_owned(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            heartbeat_s: 60,
+            frame_max: 131_072,
+            initial_frame_max: 4096,
+            channel_max: 2047,
+            connection_max: None,
+            channel_max_per_node: None,
+            consumer_max_per_channel: None,
+            max_message_size: 134_217_728,
+            handshake_timeout: Duration::from_millis(10_000),
+        }
+    }
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        let all = || ".*".to_owned();
+        Self {
+            default_user: "guest".to_owned(),
+            default_pass: Secret::new("guest"),
+            default_vhost: "/".to_owned(),
+            default_user_tags: vec!["administrator".to_owned()],
+            default_permissions: Permissions {
+                configure: all(),
+                write: all(),
+                read: all(),
+            },
+            loopback_users: BTreeSet::from(["guest".to_owned()]),
+            auth_mechanisms: vec![AuthMechanism::Plain, AuthMechanism::AmqPlain],
+        }
+    }
+}
+
+impl Default for LogSink {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::Info,
+            format: LogFormat::Plaintext,
+        }
+    }
+}
+
+impl LogLevel {
+    /// The level with this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "debug" => Some(Self::Debug),
+            "info" => Some(Self::Info),
+            "notice" => Some(Self::Notice),
+            "warning" => Some(Self::Warning),
+            "error" => Some(Self::Error),
+            "critical" => Some(Self::Critical),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! RabbitMQ keys that this version cannot honour, with the reason given to the operator. They are
+//! refused rather than ignored: a node that silently runs without TLS or without a policy its
+//! configuration asks for is worse than one that does not start.
+
+/// Beginnings of keys and why they are refused. A beginning covers the key of that name and every
+/// key below it.
+const REFUSED: &[(&str, &str)] = &[
+    ("listeners.ssl", TLS),
+    ("ssl_options", TLS),
+    ("ssl_handshake_timeout", TLS),
+    ("ssl_cert_login_from", TLS),
+    ("ssl_allow_poodle_attack", TLS),
+    ("num_acceptors.ssl", TLS),
+    ("management.ssl", TLS),
+    (
+        "management.listener",
+        "use management.tcp.ip and management.tcp.port",
+    ),
+    ("prometheus.ssl", TLS),
+    (
+        "num_acceptors",
+        "accepting is not spread over a number of processes here",
+    ),
+    ("proxy_protocol", "the PROXY protocol is not understood yet"),
+    ("reverse_dns_lookups", "addresses are never looked up"),
+    ("tcp_listen_options", "this socket option cannot be set"),
+    ("socket_writer", ERLANG),
+    ("connection_backpressure_detection", ERLANG),
+    ("background_gc_enabled", ERLANG),
+    ("background_gc_target_interval", ERLANG),
+    (
+        "vm_memory_calculation_strategy",
+        "memory in use is always the resident set",
+    ),
+    (
+        "vm_memory_high_watermark_paging_ratio",
+        "paging is not tied to a ratio here",
+    ),
+    (
+        "consumer_timeout",
+        "acknowledgement timeouts are not enforced yet",
+    ),
+    ("vhost_max", "vhosts are not limited in number yet"),
+    ("session_max_per_connection", OTHER_PROTOCOL),
+    ("link_max_per_session", OTHER_PROTOCOL),
+    (
+        "cluster_queue_limit",
+        "queues are not limited in number yet",
+    ),
+    (
+        "cluster_exchange_limit",
+        "exchanges are not limited in number yet",
+    ),
+    ("runtime_parameters", POLICY),
+    ("default_policies", POLICY),
+    (
+        "default_limits",
+        "limits of vhosts and users are not enforced yet",
+    ),
+    (
+        "default_users",
+        "use default_user, or load_definitions for more than one user",
+    ),
+    (
+        "auth_backends",
+        "users are always looked up in the node's own list",
+    ),
+    ("auth_ldap", BACKEND),
+    ("auth_http", BACKEND),
+    ("auth_oauth2", BACKEND),
+    ("auth_cache", BACKEND),
+    (
+        "password_hashing_module",
+        "new passwords are always hashed with salted SHA-256",
+    ),
+    ("anonymous_login_user", "anonymous logins are not offered"),
+    ("anonymous_login_pass", "anonymous logins are not offered"),
+    (
+        "credential_validator",
+        "credentials are not validated beyond not being empty",
+    ),
+    ("default_queue_type", "there is one queue type yet, classic"),
+    ("quorum_queue", "quorum queues are not available yet"),
+    (
+        "quorum_commands_soft_limit",
+        "quorum queues are not available yet",
+    ),
+    ("quorum_cluster_size", "quorum queues are not available yet"),
+    ("raft", "quorum queues are not available yet"),
+    ("stream", "streams are not available yet"),
+    (
+        "classic_queue",
+        "there is one storage format for classic queues here",
+    ),
+    ("queue_leader_locator", CLUSTER),
+    ("queue_master_locator", CLUSTER),
+    ("mirroring_sync_batch_size", CLUSTER),
+    ("mirroring_sync_max_throughput", CLUSTER),
+    ("mirroring_flow_control", CLUSTER),
+    ("cluster_formation", CLUSTER),
+    ("cluster_partition_handling", CLUSTER),
+    ("cluster_keepalive_interval", CLUSTER),
+    ("cluster_tags", "tags of clusters and nodes are not kept"),
+    ("node_tags", "tags of clusters and nodes are not kept"),
+    ("net_ticktime", CLUSTER),
+    ("distribution", CLUSTER),
+    ("queue_index_embed_msgs_below", STORAGE),
+    ("queue_index_max_journal_entries", STORAGE),
+    ("msg_store_file_size_limit", STORAGE),
+    ("msg_store_credit_disc_bound", STORAGE),
+    ("msg_store_io_batch_size", STORAGE),
+    ("lazy_queue_explicit_gc_run_operation_threshold", STORAGE),
+    ("mnesia_table_loading_retry_timeout", STORAGE),
+    ("mnesia_table_loading_retry_limit", STORAGE),
+    ("definitions.https", "definitions are read from files only"),
+    (
+        "definitions.skip_if_unchanged",
+        "definitions are imported at every start",
+    ),
+    ("definitions.tls", "definitions are read from files only"),
+    (
+        "log.file.rotation",
+        "log files are not rotated by the node: use logrotate (copytruncate)",
+    ),
+    ("log.syslog", "logs go to standard error and a file only"),
+    (
+        "log.journald",
+        "logs go to standard error, which systemd keeps, and a file only",
+    ),
+    ("log.exchange", "logs are not published"),
+    ("log.connection", LOG_CATEGORY),
+    ("log.channel", LOG_CATEGORY),
+    ("log.queue", LOG_CATEGORY),
+    ("log.mirroring", LOG_CATEGORY),
+    ("log.federation", LOG_CATEGORY),
+    ("log.upgrade", LOG_CATEGORY),
+    ("log.user", LOG_CATEGORY),
+    ("log.ra", LOG_CATEGORY),
+    ("log.default", LOG_CATEGORY),
+    ("log.prelaunch", LOG_CATEGORY),
+    ("log.error_logger_format_depth", ERLANG),
+    ("log.console.use_colors", "the console log has no colours"),
+    (
+        "log.console.stdio",
+        "the console log goes to standard error",
+    ),
+    ("log.console.time_format", "the form of a line is fixed"),
+    ("log.file.time_format", "the form of a line is fixed"),
+    ("management.path_prefix", "the API is served at the root"),
+    ("management.load_definitions", "use load_definitions"),
+    (
+        "management",
+        "this part of the management API does not exist yet",
+    ),
+    (
+        "management_agent",
+        "this part of the management API does not exist yet",
+    ),
+    (
+        "collect_statistics",
+        "the counters that exist are always kept",
+    ),
+    ("collect_statistics_interval", "rates are not sampled yet"),
+    (
+        "prometheus.return_per_object_metrics",
+        "metrics are aggregated",
+    ),
+    (
+        "prometheus",
+        "the metrics listener is plain HTTP without passwords",
+    ),
+    ("deprecated_features", "there is nothing to permit or deny"),
+    ("product", "the product's name and version are its own"),
+    ("motd_file", "there is no message of the day"),
+    ("trace_vhosts", "message tracing is not available yet"),
+    ("message_interceptors", "messages are not intercepted"),
+    ("event_exchange", "events are not published yet"),
+    ("mqtt", OTHER_PROTOCOL),
+    ("stomp", OTHER_PROTOCOL),
+    ("web_mqtt", OTHER_PROTOCOL),
+    ("web_stomp", OTHER_PROTOCOL),
+    ("amqp1_0", OTHER_PROTOCOL),
+    ("shovel", "shovels are not available"),
+    ("federation", "federation is not available"),
+    ("sysmon_handler", ERLANG),
+    ("erlang", ERLANG),
+    (
+        "proxy_protocol_accept",
+        "the PROXY protocol is not understood yet",
+    ),
+    ("config_entry_decoder", "encrypted values are not supported"),
+];
+
+const TLS: &str = "TLS is not available yet";
+const CLUSTER: &str = "a node stands alone: there are no clusters and mirrors yet";
+const POLICY: &str = "policies and parameters are not applied yet";
+const STORAGE: &str = "messages are stored in another way here";
+const BACKEND: &str = "users are always looked up in the node's own list";
+const LOG_CATEGORY: &str = "levels are set per sink (log.console.level, log.file.level)";
+const OTHER_PROTOCOL: &str = "AMQP 0-9-1 is the only protocol";
+const ERLANG: &str = "it tunes the Erlang machine, which is not there";
+
+/// Why RabbitMQ's key of this name is refused; `None` when it is no RabbitMQ key we know of.
+pub(super) fn reason(name: &str) -> Option<&'static str> {
+    let below = |beginning: &str| {
+        name.strip_prefix(beginning)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let known = REFUSED.iter().filter(|(beginning, _)| below(beginning));
+    known
+        .max_by_key(|(beginning, _)| beginning.len())
+        .map(|(_, reason)| *reason)
+}
+
+/// The beginnings with their reasons, for the reference page.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    REFUSED.iter().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_beginning_gives_the_reason() {
+        assert_eq!(reason("ssl_options.cacertfile"), Some(TLS));
+        assert_eq!(reason("management.ssl.port"), Some(TLS));
+        assert!(
+            reason("management.cors.allow_origins.1")
+                .unwrap()
+                .contains("does not exist yet")
+        );
+        assert_eq!(reason("ssl_optionsx"), None);
+        assert_eq!(reason("heartbeat"), None);
+    }
+
+    #[test]
+    fn no_beginning_stands_twice() {
+        for (index, (name, _)) in REFUSED.iter().enumerate() {
+            assert!(
+                REFUSED
+                    .iter()
+                    .skip(index + 1)
+                    .all(|(other, _)| other != name),
+                "{name}"
+            );
+        }
+    }
+}
