@@ -1,0 +1,1 @@
+"""pika, the blocking adapter: the library most Python programs use."""

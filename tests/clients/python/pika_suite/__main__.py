@@ -1,0 +1,16 @@
+"""Runs the pika scenarios: `python -m pika_suite [name ...]`."""
+
+import scenarios
+
+scenarios.main(
+    "pika",
+    [
+        "pika_suite.exchanges",
+        "pika_suite.publishing",
+        "pika_suite.consuming",
+        "pika_suite.queues",
+        "pika_suite.limits",
+        "pika_suite.connections",
+        "pika_suite.restart",
+    ],
+)
