@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use warren_broker::alarms::{DiskFreeLimit, MemoryWatermark};
+
 use super::files::{Origin, Problem, Setting};
 use super::value::ListenAddress;
-use super::{AuthMechanism, Config, DiskFreeLimit, LogSink, MemoryWatermark, keys};
+use super::{AuthMechanism, Config, LogSink, keys};
 
 /// Settings collected so far. Sources are applied from the weakest to the strongest; within one
 /// source a later line overrides an earlier one, as in RabbitMQ.

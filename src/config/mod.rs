@@ -26,6 +26,7 @@ use std::time::Duration;
 pub(crate) use draft::Draft;
 pub(crate) use files::{Origin, Problem, Setting, read_settings};
 pub(crate) use value::{ListenAddress, Secret};
+use warren_broker::alarms::ResourceLimits;
 
 /// `PORT`, `HOST:PORT` or `[IPV6]:PORT`; `None` for anything else.
 pub(crate) fn listen_address(text: &str) -> Option<ListenAddress> {
@@ -50,7 +51,7 @@ pub(crate) struct Config {
     /// Who may log in, and what a new node starts with.
     pub(crate) login: Login,
     /// When publishers are blocked.
-    pub(crate) resources: Resources,
+    pub(crate) resources: ResourceLimits,
     /// A definitions file (JSON) to import at every start.
     pub(crate) definitions: Option<PathBuf>,
     /// Where the log goes.
@@ -150,37 +151,6 @@ impl AuthMechanism {
     }
 }
 
-/// Memory and disk limits.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Resources {
-    /// Memory in use above which publishers are blocked.
-    pub(crate) memory_watermark: MemoryWatermark,
-    /// Total memory in bytes to calculate with instead of the detected one.
-    pub(crate) total_memory_override: Option<u64>,
-    /// Free disk space below which publishers are blocked.
-    pub(crate) disk_free_limit: DiskFreeLimit,
-    /// How often memory is looked at.
-    pub(crate) memory_monitor_interval: Duration,
-}
-
-/// `vm_memory_high_watermark`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum MemoryWatermark {
-    /// Part of the total memory, 0 to 1; 0 blocks publishers always.
-    Relative(f64),
-    /// Bytes.
-    Absolute(u64),
-}
-
-/// `disk_free_limit`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum DiskFreeLimit {
-    /// Multiple of the total memory.
-    Relative(f64),
-    /// Bytes.
-    Absolute(u64),
-}
-
 /// The two log sinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogConfig {
@@ -244,12 +214,7 @@ impl Default for Config {
             },
             limits: Limits::default(),
             login: Login::default(),
-            resources: Resources {
-                memory_watermark: MemoryWatermark::Relative(0.4),
-                total_memory_override: None,
-                disk_free_limit: DiskFreeLimit::Absolute(50_000_000),
-                memory_monitor_interval: Duration::from_millis(2500),
-            },
+            resources: ResourceLimits::default(),
             definitions: None,
             log: LogConfig {
                 console: Some(LogSink::default()),

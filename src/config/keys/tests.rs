@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use warren_broker::alarms::{DiskFreeLimit, MemoryWatermark};
+
 use super::{GROUPS, Key, apply, refused};
 use crate::config::files::{Origin, Setting};
 use crate::config::value::Secret;
-use crate::config::{
-    AuthMechanism, Config, DiskFreeLimit, Draft, ListenAddress, LogFormat, LogLevel,
-    MemoryWatermark,
-};
+use crate::config::{AuthMechanism, Config, Draft, ListenAddress, LogFormat, LogLevel};
 
 fn keys() -> impl Iterator<Item = &'static Key> {
     GROUPS.iter().flat_map(|(_, keys)| keys.iter())
