@@ -38,8 +38,9 @@ pub(crate) trait Gather: Send + 'static {
 pub(crate) trait Sink<W>: Send + 'static {
     /// Writes and syncs. `Ok(false)` if there was nothing to sync.
     fn commit(&mut self, work: &mut W) -> io::Result<bool>;
-    /// After the waiters were told: housekeeping that relies on `work` being durable.
-    fn committed(&mut self, work: &mut W);
+    /// After the waiters were told: housekeeping that relies on `work`, and all up to `durable`,
+    /// being durable.
+    fn committed(&mut self, work: &mut W, durable: u64);
     /// The thread is about to end.
     fn stopped(&mut self) {}
 }
@@ -313,7 +314,7 @@ fn run<G: Gather, S: Sink<G::Work>>(shared: Arc<Shared<G>>, mut sink: S, idle: D
                 }
                 shared.durable.store(round.end, Ordering::Release);
                 shared.tell(|position| position <= round.end);
-                sink.committed(&mut work);
+                sink.committed(&mut work, round.end);
             }
             Err(error) => {
                 shared.fail(error.to_string());

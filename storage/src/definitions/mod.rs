@@ -1,58 +1,30 @@
-//! The command log (definitions) and the indexed view of what the commands led to.
+//! Definitions: the log of commands, which is the truth, and the indexed view of what they led
+//! to, which is not.
+//!
+//! ```text
+//!   log        the handle: append, wait_durable, view_changed; what its thread does
+//!   recovery   reading snapshot and log back, choosing where to start from
+//!   snapshot   the view as of one command, in a file; what came before it can be removed
+//!   view       the view: what is asked of it, and one in memory
+//!   sled_view  the view in sled
+//! ```
+//!
+//! What a command means, and what it does to the view, only the caller knows.
 
-use std::sync::Arc;
+mod log;
+mod recovery;
+mod sled_view;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod view;
 
-use crate::commit::Durable;
-use crate::dir::DataDir;
-use crate::error::{LogError, OpenError};
+pub use log::{CommandLog, ViewOps};
+pub use recovery::Definitions;
 
-/// What a command did to the view: keys with their new value, or none if the key is gone.
-pub type ViewOps = Vec<(Vec<u8>, Option<Vec<u8>>)>;
-
-/// What was found when the command log was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Definitions {
-    /// The view after the command at `base_index`, by key.
-    pub base: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Index of the last command the view knows; 0 if none.
-    pub base_index: u64,
-    /// The commands after it, by index.
-    pub tail: Vec<(u64, Vec<u8>)>,
-}
-
-/// The command log. Clones are handles of the same log.
-#[derive(Clone)]
-pub struct CommandLog {}
-
-impl CommandLog {
-    /// Reads view, snapshot and log back, then starts the log's thread.
-    pub fn open(_dir: &DataDir) -> Result<(Self, Definitions), OpenError> {
-        Ok((Self {}, Definitions::default()))
-    }
-    /// Adds a command; the index counts from 1 without gaps.
-    pub fn append(&self, _command: &[u8]) -> Result<u64, LogError> {
-        Err(LogError::Closed)
-    }
-    /// The last command that survives a power cut.
-    pub fn durable_index(&self) -> u64 {
-        0
-    }
-    /// See `MessageLog::when_durable`.
-    pub fn when_durable(&self, _index: u64, waiter: Arc<dyn Durable>) {
-        waiter.durable();
-    }
-    /// Blocks until the command is durable.
-    pub fn wait_durable(&self, _index: u64) -> Result<(), LogError> {
-        Err(LogError::Closed)
-    }
-    /// What the command at `index` did to the view.
-    pub fn view_changed(&self, _index: u64, _ops: ViewOps) {}
-    /// Why the log takes no more, if it has failed.
-    pub fn failure(&self) -> Option<String> {
-        None
-    }
-    /// Writes and syncs what is left and ends the thread.
-    pub fn close(&self) -> Result<(), LogError> {
-        Ok(())
-    }
-}
+/// A record with a command: `index u64 | command`.
+const COMMAND: u8 = 32;
+/// A record of a snapshot with an entry of the view: `key length varint | key | value`.
+const ENTRY: u8 = 33;
+/// The last record of a snapshot: `number of entries u64`.
+const END: u8 = 34;

@@ -306,7 +306,7 @@ impl Sink<Work> for Writer {
         self.files.write(&work.pieces)
     }
 
-    fn committed(&mut self, work: &mut Work) {
+    fn committed(&mut self, work: &mut Work, _durable: u64) {
         for piece in &work.pieces {
             self.table.grow(piece.file as u32, piece.bytes.len() as u64);
         }

@@ -22,6 +22,7 @@ mod tests;
 pub use batch::Batch;
 pub use live::SegmentStats;
 pub use log::{Appended, LogOptions, MessageLog};
+pub(crate) use recovery::header_error;
 pub use recovery::{Damage, RecoveredMessage, RecoveredTarget, RecoveryReport};
 
 /// Where a batch ends in the log: `segment << 32 | offset`. Grows only; 0 is before everything.
