@@ -1,0 +1,1 @@
+"""aio-pika over aiormq: an asyncio client with its own codec (pamqp) and connection machinery."""
