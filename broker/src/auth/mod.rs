@@ -1,0 +1,14 @@
+//! Who may do what: passwords, logins, vhost access and permissions on queues and exchanges.
+//!
+//! Users and permissions themselves live in the [catalog](crate::catalog); here they are checked.
+//! Every refusal that clients see carries RabbitMQ's text.
+
+mod bootstrap;
+mod password;
+mod permission;
+mod user;
+
+pub use bootstrap::{BootstrapError, DefaultUser, bootstrap};
+pub use password::{HashError, HashingAlgorithm, hash_password, hash_sha256, verify};
+pub use permission::{Access, Permission, PermissionCache, check_pattern};
+pub use user::{AuthenticatedUser, LoginRefused, LoopbackUsers, login};
