@@ -103,6 +103,36 @@ impl MemDisk {
         }
     }
 
+    /// The process is killed but the system lives on: open files die, nothing is lost, what was
+    /// not synced still is not.
+    pub fn kill(&self) {
+        let mut state = self.state.lock();
+        state.age += 1;
+        (state.power_off_at, state.fail) = (None, None);
+    }
+
+    /// A disk with the same contents, all of it durable.
+    pub fn fork(&self) -> Self {
+        let files = self.files();
+        let fork = Self::new();
+        {
+            let mut state = fork.state.lock();
+            state.dirs.clone_from(&self.state.lock().dirs);
+            for (path, bytes) in files {
+                let id = state.files.len();
+                let (now, durable) = (bytes.clone(), bytes);
+                state.files.push(File {
+                    now,
+                    durable,
+                    unsynced: Vec::new(),
+                });
+                state.names.insert(path.clone(), id);
+                state.durable_names.insert(path, id);
+            }
+        }
+        fork
+    }
+
     /// From the `n`th call that changes something on (counted from now), every call fails until
     /// [`MemDisk::crash`]. 0: from now on.
     pub fn power_off_after(&self, n: usize) {
@@ -132,6 +162,15 @@ impl MemDisk {
             .names
             .iter()
             .map(|(path, id)| (path.clone(), state.files[*id].now.clone()))
+            .collect()
+    }
+
+    /// Paths and contents of all files as a crash that loses all it can would leave them.
+    pub fn durable_files(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = self.state.lock();
+        let names = state.durable_names.iter();
+        names
+            .map(|(path, id)| (path.clone(), state.files[*id].durable.clone()))
             .collect()
     }
 

@@ -1,0 +1,520 @@
+//! The log against a model: whatever is done and whenever the power fails, what was durable is
+//! there, what was settled durably is gone, transactions are whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+type Target = (QueueId, Seq);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish {
+        queues: u8,
+        count: u8,
+        bytes: u16,
+        urgent: bool,
+    },
+    /// Settles some of what is live, by position.
+    Settle {
+        picks: Vec<u8>,
+        urgent: bool,
+    },
+    /// Settles a message that is only published by a later step.
+    SettleEarly {
+        queue: u8,
+    },
+    PublishEarly,
+    Tx {
+        queues: u8,
+        count: u8,
+        picks: Vec<u8>,
+        urgent: bool,
+    },
+    Delivered {
+        queue: u8,
+        back: u8,
+    },
+    Count {
+        pick: u8,
+        count: u8,
+    },
+    QueueGone {
+        queue: u8,
+    },
+    Sync,
+    /// The power will fail in the middle of something.
+    PowerOff {
+        after: u8,
+    },
+    Crash {
+        dice: u64,
+    },
+    /// The process dies, the system does not.
+    Kill,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let picks = || prop::collection::vec(any::<u8>(), 0..6);
+    prop_oneof![
+        8 => (1u8..8, 1u8..4, 0u16..150, any::<bool>())
+            .prop_map(|(queues, count, bytes, urgent)| Step::Publish { queues, count, bytes, urgent }),
+        8 => (picks(), any::<bool>()).prop_map(|(picks, urgent)| Step::Settle { picks, urgent }),
+        1 => (0u8..3).prop_map(|queue| Step::SettleEarly { queue }),
+        2 => Just(Step::PublishEarly),
+        3 => (1u8..8, 0u8..3, picks(), any::<bool>())
+            .prop_map(|(queues, count, picks, urgent)| Step::Tx { queues, count, picks, urgent }),
+        1 => (0u8..3, 0u8..4).prop_map(|(queue, back)| Step::Delivered { queue, back }),
+        1 => (any::<u8>(), 1u8..9).prop_map(|(pick, count)| Step::Count { pick, count }),
+        1 => (0u8..3).prop_map(|queue| Step::QueueGone { queue }),
+        4 => Just(Step::Sync),
+        1 => (0u8..12).prop_map(|after| Step::PowerOff { after }),
+        2 => any::<u64>().prop_map(|dice| Step::Crash { dice }),
+        1 => Just(Step::Kill),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// What is known of one target of a message.
+#[derive(Clone, Debug)]
+struct Known {
+    payload: Vec<u8>,
+    segment: u32,
+    appended: Position,
+    /// Where its settlement ends, if it has one.
+    settled: Option<Position>,
+    early: bool,
+    counts: Vec<(Position, u32)>,
+}
+
+/// A transaction that may not be durable: what it published and settled, and nothing else
+/// touched since.
+#[derive(Clone, Debug, Default)]
+struct Tx {
+    end: Position,
+    published: Vec<Target>,
+    settled: Vec<Target>,
+}
+
+struct World {
+    disk: MemDisk,
+    log: Option<MessageLog>,
+    queues: [QueueId; 3],
+    next_queue: u64,
+    next_seq: BTreeMap<QueueId, Seq>,
+    known: BTreeMap<Target, Known>,
+    pending_early: Option<(Target, Position)>,
+    delivered: Vec<(Position, QueueId, Seq)>,
+    gone: BTreeMap<QueueId, Position>,
+    txs: Vec<Tx>,
+    segment_bytes: u32,
+}
+
+/// The log has failed: time for the crash.
+struct Failed;
+
+impl World {
+    fn new(segment_bytes: u32) -> Self {
+        let disk = MemDisk::new();
+        let (log, ..) = open(&disk, segment_bytes);
+        Self {
+            disk,
+            log: Some(log),
+            queues: [QueueId(1), QueueId(2), QueueId(3)],
+            next_queue: 4,
+            next_seq: BTreeMap::new(),
+            known: BTreeMap::new(),
+            pending_early: None,
+            delivered: Vec::new(),
+            gone: BTreeMap::new(),
+            txs: Vec::new(),
+            segment_bytes,
+        }
+    }
+
+    fn take_seq(&mut self, queue: QueueId) -> Seq {
+        let next = self.next_seq.entry(queue).or_insert(1);
+        *next += 1;
+        *next - 1
+    }
+
+    fn live(&self) -> Vec<Target> {
+        let live = self.known.iter().filter(|(target, known)| {
+            known.settled.is_none() && !self.gone.contains_key(&target.0)
+        });
+        live.map(|(target, _)| *target).collect()
+    }
+
+    fn append(&self, batch: &mut Batch, urgent: bool) -> Result<Appended, Failed> {
+        self.log
+            .as_ref()
+            .unwrap()
+            .append(batch, urgent)
+            .map_err(|_| Failed)
+    }
+
+    /// Adds messages to the batch; they become known with [`World::published`].
+    fn publish(
+        &mut self,
+        batch: &mut Batch,
+        queues: u8,
+        count: u8,
+        bytes: u16,
+    ) -> Vec<(Target, Vec<u8>)> {
+        let mut published = Vec::new();
+        for _ in 0..count {
+            let queues = (0..3)
+                .filter(|n| queues & (1 << n) != 0)
+                .map(|n| self.queues[n]);
+            let targets: Vec<Target> = queues
+                .collect::<Vec<_>>()
+                .into_iter()
+                .map(|queue| (queue, self.take_seq(queue)))
+                .collect();
+            let payload = vec![targets[0].1 as u8; usize::from(bytes)];
+            batch.message(9, 1, &targets, &[&payload, b"end"]);
+            let payload = [payload, b"end".to_vec()].concat();
+            published.extend(targets.into_iter().map(|target| (target, payload.clone())));
+        }
+        published
+    }
+
+    fn published(&mut self, published: &[(Target, Vec<u8>)], at: Appended, early: bool) {
+        for (target, payload) in published {
+            self.known.insert(
+                *target,
+                Known {
+                    payload: payload.clone(),
+                    segment: at.segment,
+                    appended: at.end,
+                    settled: None,
+                    early,
+                    counts: Vec::new(),
+                },
+            );
+        }
+    }
+
+    /// Settles what is picked among the live.
+    fn settle(&mut self, batch: &mut Batch, picks: &[u8]) -> Vec<Target> {
+        let mut live = self.live();
+        let mut settled = Vec::new();
+        for pick in picks {
+            if !live.is_empty() {
+                let target = live.remove(usize::from(*pick) % live.len());
+                batch.settle(target.0, target.1, self.known[&target].segment);
+                settled.push(target);
+            }
+        }
+        settled
+    }
+
+    fn settled(&mut self, settled: &[Target], end: Position) {
+        for target in settled {
+            self.known.get_mut(target).unwrap().settled = Some(end);
+        }
+    }
+
+    fn run(&mut self, step: &Step) -> Result<(), Failed> {
+        let mut batch = Batch::new();
+        match step {
+            Step::Publish {
+                queues,
+                count,
+                bytes,
+                urgent,
+            } => {
+                let published = self.publish(&mut batch, *queues, *count, *bytes);
+                let at = self.append(&mut batch, *urgent)?;
+                self.published(&published, at, false);
+            }
+            Step::Settle { picks, urgent } => {
+                let settled = self.settle(&mut batch, picks);
+                let end = self.append(&mut batch, *urgent)?.end;
+                self.settled(&settled, end);
+            }
+            Step::SettleEarly { queue } if self.pending_early.is_none() => {
+                let target = (self.queues[usize::from(*queue)], 0);
+                let target = (target.0, self.take_seq(target.0));
+                batch.settle(target.0, target.1, UNKNOWN_SEGMENT);
+                let end = self.append(&mut batch, true)?.end;
+                self.pending_early = Some((target, end));
+            }
+            Step::PublishEarly => {
+                let Some((target, settled)) = self.pending_early.take() else {
+                    return Ok(());
+                };
+                batch.message(9, 1, &[target], &[b"early"]);
+                let at = self.append(&mut batch, false)?;
+                self.published(&[(target, b"early".to_vec())], at, true);
+                self.settled(&[target], settled);
+            }
+            Step::Tx {
+                queues,
+                count,
+                picks,
+                urgent,
+            } => {
+                batch.begin_tx();
+                let published = self.publish(&mut batch, *queues, *count, 10);
+                let settled = self.settle(&mut batch, picks);
+                batch.end_tx();
+                let at = self.append(&mut batch, *urgent)?;
+                self.published(&published, at, false);
+                self.settled(&settled, at.end);
+                let published = published.iter().map(|(target, _)| *target).collect();
+                self.txs.push(Tx {
+                    end: at.end,
+                    published,
+                    settled,
+                });
+            }
+            Step::Delivered { queue, back } => {
+                let queue = self.queues[usize::from(*queue)];
+                let next = self.next_seq.get(&queue).copied().unwrap_or(1);
+                let up_to = next.saturating_sub(1 + u64::from(*back));
+                batch.delivered(queue, up_to);
+                let end = self.append(&mut batch, false)?.end;
+                self.delivered.push((end, queue, up_to));
+            }
+            Step::Count { pick, count } => {
+                let live = self.live();
+                if let Some(target) = live.get(usize::from(*pick) % live.len().max(1)) {
+                    batch.delivery_count(target.0, target.1, (*count).into());
+                    let end = self.append(&mut batch, false)?.end;
+                    self.known
+                        .get_mut(target)
+                        .unwrap()
+                        .counts
+                        .push((end, (*count).into()));
+                }
+            }
+            Step::QueueGone { queue } => self.queue_gone(usize::from(*queue))?,
+            Step::Sync => {
+                let log = self.log.as_ref().unwrap();
+                log.wait_durable(log.end()).map_err(|_| Failed)?;
+            }
+            Step::PowerOff { after } => self.disk.power_off_after(usize::from(*after)),
+            Step::SettleEarly { .. } | Step::Crash { .. } | Step::Kill | Step::Reopen => {}
+        }
+        Ok(())
+    }
+
+    fn queue_gone(&mut self, slot: usize) -> Result<(), Failed> {
+        let queue = self.queues[slot];
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for target in self.live().iter().filter(|target| target.0 == queue) {
+            *counts.entry(self.known[target].segment).or_default() += 1;
+        }
+        let counts: Vec<_> = counts.into_iter().collect();
+        let mut batch = Batch::new();
+        batch.queue_gone(queue, &counts);
+        let end = self.append(&mut batch, true)?.end;
+        self.gone.insert(queue, end);
+        self.queues[slot] = QueueId(self.next_queue);
+        self.next_queue += 1;
+        Ok(())
+    }
+
+    /// The log goes down in some way and comes back; what it then says is checked and becomes
+    /// what is known.
+    fn restart(&mut self, how: &Step) {
+        let log = self.log.take().unwrap();
+        match how {
+            Step::Reopen => {
+                // The power may go while closing.
+                if log.close().is_ok() {
+                    assert_eq!(log.durable_up_to(), log.end());
+                    assert_eq!(log.segments().live, self.live().len() as u64);
+                } else {
+                    self.disk.crash(&mut |_| 0);
+                }
+            }
+            Step::Kill => {
+                self.disk.power_off_after(0);
+                let _ = log.close();
+                self.disk.kill();
+            }
+            Step::Crash { dice } => {
+                self.disk.power_off_after(0);
+                let _ = log.close();
+                let mut state = *dice | 1;
+                self.disk.crash(&mut |n| {
+                    state = crate::framing::record::mix(state);
+                    (state % n as u64) as usize
+                });
+            }
+            other => panic!("{other:?}"),
+        }
+        let durable = log.durable_up_to();
+        drop(log);
+        self.disk.power_off_after(usize::MAX / 2);
+        let (log, report, seen) = open(&self.disk, self.segment_bytes);
+        if matches!(how, Step::Reopen) {
+            assert_eq!(report.damaged, []);
+        }
+        self.check(durable, &report, &seen);
+        self.log = Some(log);
+        self.adopt(&report, &seen);
+    }
+
+    fn check(&self, durable: Position, report: &RecoveryReport, seen: &[Seen]) {
+        let here: BTreeSet<Target> = seen.iter().flat_map(Seen::seqs).collect();
+        for (target, known) in &self.known {
+            let gone = self.gone.get(&target.0);
+            let surely_gone = [known.settled.as_ref(), gone]
+                .into_iter()
+                .flatten()
+                .any(|settled| *settled <= durable);
+            let touched = known.settled.is_some() || gone.is_some();
+            if known.appended <= durable && !touched {
+                assert!(
+                    here.contains(target),
+                    "{target:?} was durable and is lost: {known:?}"
+                );
+            }
+            if surely_gone {
+                assert!(!here.contains(target), "{target:?} is back: {known:?}");
+            }
+        }
+        for message in seen {
+            message
+                .targets
+                .iter()
+                .for_each(|target| self.check_target(durable, message, target));
+        }
+        self.check_order(seen);
+        self.txs
+            .iter()
+            .for_each(|tx| self.check_tx(tx, durable, &here));
+        for target in &here {
+            let (_, highest) = report
+                .highest_seqs
+                .iter()
+                .find(|(id, _)| *id == target.0)
+                .unwrap();
+            assert!(*highest >= target.1);
+        }
+    }
+
+    fn check_target(&self, durable: Position, message: &Seen, target: &RecoveredTarget) {
+        let known = self
+            .known
+            .get(&(target.queue, target.seq))
+            .expect("never published");
+        assert_eq!(message.payload, known.payload);
+        assert_eq!(message.segment, known.segment);
+        let marks = self.delivered.iter();
+        let marks = marks.filter(|(_, q, up_to)| *q == target.queue && target.seq <= *up_to);
+        let (may, must) = marks.fold((false, false), |(_, must), (at, ..)| {
+            (true, must || *at <= durable)
+        });
+        assert!(
+            if target.redelivered { may } else { !must },
+            "{target:?} {known:?}"
+        );
+        let counts = || known.counts.iter();
+        let must = counts()
+            .filter(|(at, _)| *at <= durable)
+            .map(|(_, n)| *n)
+            .max()
+            .unwrap_or(0);
+        let may = counts().map(|(_, n)| *n).max().unwrap_or(0);
+        assert!(
+            (must..=may).contains(&target.delivery_count),
+            "{target:?} {known:?}"
+        );
+    }
+
+    fn check_order(&self, seen: &[Seen]) {
+        let mut last: BTreeMap<QueueId, Seq> = BTreeMap::new();
+        for target in seen.iter().flat_map(Seen::seqs) {
+            if !self.known[&target].early {
+                let before = last.insert(target.0, target.1);
+                assert!(before < Some(target.1), "{target:?} after {before:?}");
+            }
+        }
+    }
+
+    /// All or nothing, as far as nothing else says why.
+    fn check_tx(&self, tx: &Tx, durable: Position, here: &BTreeSet<Target>) {
+        let untouched = |target: &&Target| !self.gone.contains_key(&target.0);
+        let published = tx.published.iter().filter(untouched);
+        let published = published.filter(|target| self.known[*target].settled.is_none());
+        let settled = tx.settled.iter().filter(untouched);
+        let settled = settled.filter(|target| self.known[*target].appended <= durable);
+        let outcomes: BTreeSet<bool> = published
+            .map(|target| here.contains(target))
+            .chain(settled.map(|target| !here.contains(target)))
+            .collect();
+        assert!(outcomes.len() < 2, "half of {tx:?}");
+        assert!(
+            tx.end > durable || !outcomes.contains(&false),
+            "lost {tx:?}"
+        );
+    }
+
+    /// From here on, what was recovered is all there is.
+    fn adopt(&mut self, report: &RecoveryReport, seen: &[Seen]) {
+        let here: BTreeSet<Target> = seen.iter().flat_map(Seen::seqs).collect();
+        self.known.retain(|target, _| here.contains(target));
+        for message in seen {
+            for target in &message.targets {
+                let known = self.known.get_mut(&(target.queue, target.seq)).unwrap();
+                known.appended = 0;
+                known.settled = None;
+                known.counts = vec![(0, target.delivery_count)];
+            }
+        }
+        // Flags that came back stay; whether those that did not stay away is not asked, since a
+        // mark covers messages to come as well.
+        let flagged = seen.iter().flat_map(|message| &message.targets);
+        let flagged = flagged.filter(|target| target.redelivered);
+        let mut up_to: BTreeMap<QueueId, Seq> = BTreeMap::new();
+        flagged.for_each(|target| {
+            let known = up_to.entry(target.queue).or_default();
+            *known = (*known).max(target.seq);
+        });
+        self.delivered = up_to
+            .into_iter()
+            .map(|(queue, seq)| (0, queue, seq))
+            .collect();
+        self.next_seq = report
+            .highest_seqs
+            .iter()
+            .map(|(queue, seq)| (*queue, seq + 1))
+            .collect();
+        self.pending_early = None;
+        // A queue whose end was not durable is still there if anything of it came back.
+        self.gone
+            .retain(|queue, _| !here.iter().any(|target| target.0 == *queue));
+        self.txs.clear();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_log_keeps_its_promise(
+        steps in prop::collection::vec(step(), 1..80),
+        segment_bytes in prop_oneof![Just(300u32), Just(1000), Just(1 << 20)],
+        dice: u64,
+    ) {
+        let mut world = World::new(segment_bytes);
+        for step in &steps {
+            match step {
+                Step::Crash { .. } | Step::Kill | Step::Reopen => world.restart(step),
+                step => {
+                    if world.run(step).is_err() {
+                        world.restart(&Step::Crash { dice });
+                    }
+                }
+            }
+        }
+        world.restart(&Step::Crash { dice });
+    }
+}
