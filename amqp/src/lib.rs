@@ -27,6 +27,8 @@ pub mod method;
 mod octets;
 pub mod properties;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use deliver::{
     put_ack, put_body, put_body_frame_head, put_deliver_head, put_frame_end, put_get_ok_head,
