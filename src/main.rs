@@ -1,2 +1,41 @@
-//! The `warren` program.
-fn main() {}
+//! The `warren` program: reads its configuration and runs the server. The parts:
+//!
+//! * `cli`, `config`, `logging`: what it was told and where it speaks;
+//! * `boot`, `server`: opening the broker, listeners, start-up message, shutdown;
+//! * `net`: sockets and buffers; `connection`: the protocol as a state machine.
+
+mod boot;
+mod cli;
+mod clock;
+mod config;
+mod connection;
+mod logging;
+mod net;
+mod server;
+
+use std::process::ExitCode;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let config = match cli::load(std::env::args_os()) {
+        Ok(config) => config,
+        Err(error) => return error.report(),
+    };
+    if let Err(error) = logging::init(&config.log) {
+        eprintln!("warren: {error}");
+        return ExitCode::FAILURE;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(server::run(config)),
+        Err(error) => {
+            eprintln!("warren: cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,40 @@
-//! The engine: vhosts, queues, consumers, users, permissions, dead-lettering, alarms. Knows no socket and no HTTP.
+//! The engine: vhosts, queues, consumers, users, permissions, dead-lettering, alarms.
+//!
+//! Knows no socket and no HTTP; both faces (the AMQP connections of the program and the
+//! management API) call it. Nothing in here blocks on the network or the disk: what must be
+//! durable is named by a position, and the caller waits for that where it can.
+
+pub mod alarms;
+pub mod arguments;
+pub mod auth;
+mod broker;
+pub mod catalog;
+pub mod dead_letter;
+mod finish;
+mod ids;
+pub mod message;
+mod overview;
+mod publish;
+mod queue;
+mod recovery;
+mod route;
+mod session;
+mod timers;
+mod turn;
+mod vhost;
+
+pub use broker::{BootError, Broker, ConnectionHandle, Counters, Settings, Shared};
+pub use ids::{ConnectionId, ConsumerId};
+pub use overview::Overview;
+pub use publish::{NEVER, Outcome, PublishBatch, TxAcks};
+pub use queue::{
+    ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeleteRefused, Depth,
+    Entry, Queue, QueueDefinition, Stats,
+};
+pub use route::{REPLY_TO, Route, RouteCache};
+pub use session::Session;
+pub use timers::{OnEarlier, Timers};
+pub use turn::Turn;
+pub use vhost::{
+    BindingRequest, Declared, Exchange, ExchangeRequest, QueueRequest, Vhost, generated_name,
+};

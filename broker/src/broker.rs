@@ -1,0 +1,251 @@
+//! The broker of one node: what vhosts, connections and the HTTP face share.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use parking_lot::RwLock;
+use warren_amqp::ReplyError;
+use warren_storage::{DataDir, LogOptions, MessageLog, OpenError};
+
+use crate::alarms::Alarms;
+use crate::auth::LoopbackUsers;
+use crate::catalog::Catalog;
+use crate::ids::{ConnectionId, ConsumerId};
+use crate::recovery;
+use crate::timers::Timers;
+use crate::vhost::Vhost;
+
+/// Settings of the engine; the program reads them from its configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The node's name, as shown to operators.
+    pub node_name: String,
+    /// The cluster's name, as told to clients.
+    pub cluster_name: String,
+    /// Who may only log in from this host.
+    pub loopback_users: LoopbackUsers,
+    /// Largest message body accepted, bytes.
+    pub max_message_size: u64,
+}
+
+/// What vhosts need of the broker.
+pub struct Shared {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) next_durable_queue: AtomicU64,
+    pub(crate) next_transient_queue: AtomicU64,
+}
+
+/// A live connection as the broker sees it.
+pub trait ConnectionHandle: Send + Sync {
+    /// The alarms changed: block or unblock publishing.
+    fn alarms_changed(&self);
+    /// Close it with this error (an operator's wish, a deleted vhost or user).
+    fn close(&self, error: ReplyError);
+    /// Its name: `peer:port -> local:port`.
+    fn name(&self) -> String;
+    /// Its user.
+    fn user(&self) -> String;
+    /// Its vhost.
+    fn vhost(&self) -> String;
+}
+
+/// Totals since the start of the node.
+#[derive(Default)]
+pub struct Counters {
+    /// Connections that opened a vhost.
+    pub connections_opened: AtomicU64,
+    /// Connections that ended.
+    pub connections_closed: AtomicU64,
+    /// Channels open now.
+    pub channels: AtomicU64,
+    /// Channels ever opened.
+    pub channels_opened: AtomicU64,
+    /// Channels ever closed.
+    pub channels_closed: AtomicU64,
+}
+
+/// One node's broker.
+pub struct Broker {
+    settings: Settings,
+    shared: Arc<Shared>,
+    log: MessageLog,
+    vhosts: DashMap<String, Arc<Vhost>>,
+    timers: Timers,
+    connections: DashMap<ConnectionId, Arc<dyn ConnectionHandle>>,
+    alarms: RwLock<Alarms>,
+    alarm_bits: AtomicU8,
+    counters: Counters,
+    next_id: AtomicU64,
+    // Held for its lock on the data directory.
+    _dir: DataDir,
+}
+
+impl Broker {
+    /// Opens the data directory, recovers definitions and messages. `prepare` may change the
+    /// definitions before queues are rebuilt (first boot, definitions file).
+    pub fn open(
+        dir: &Path,
+        settings: Settings,
+        now_ms: u64,
+        prepare: impl FnOnce(&Catalog) -> Result<(), String>,
+    ) -> Result<Self, BootError> {
+        let dir = DataDir::open(dir)?;
+        let catalog = Arc::new(Catalog::open(&dir)?);
+        prepare(&catalog).map_err(BootError::Definitions)?;
+        let first_free = catalog.read().next_queue_id();
+        let shared = Arc::new(Shared {
+            catalog,
+            next_durable_queue: AtomicU64::new(first_free),
+            next_transient_queue: AtomicU64::new(1),
+        });
+        let vhosts = recovery::rebuild_vhosts(&shared, now_ms);
+        let log = recovery::recover_messages(&dir, LogOptions::default(), &vhosts, now_ms)?;
+        let broker = Self {
+            settings,
+            shared,
+            log,
+            vhosts,
+            timers: Timers::default(),
+            connections: DashMap::new(),
+            alarms: RwLock::new(Alarms::default()),
+            alarm_bits: AtomicU8::new(0),
+            counters: Counters::default(),
+            next_id: AtomicU64::new(1),
+            _dir: dir,
+        };
+        recovery::start_timers(&broker, now_ms);
+        Ok(broker)
+    }
+
+    /// The settings it runs with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The definitions.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.shared.catalog
+    }
+
+    /// The commit log.
+    pub fn log(&self) -> &MessageLog {
+        &self.log
+    }
+
+    /// Deadlines of queues.
+    pub fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
+    /// Totals.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The vhost of that name.
+    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
+    }
+
+    /// All vhosts.
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect()
+    }
+
+    /// A new connection identity.
+    pub fn new_connection_id(&self) -> ConnectionId {
+        ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A new consumer identity; later ones are greater.
+    pub fn new_consumer_id(&self) -> ConsumerId {
+        ConsumerId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Registers an open connection.
+    pub fn add_connection(&self, id: ConnectionId, handle: Arc<dyn ConnectionHandle>) {
+        self.counters
+            .connections_opened
+            .fetch_add(1, Ordering::Relaxed);
+        self.connections.insert(id, handle);
+    }
+
+    /// Forgets a connection.
+    pub fn remove_connection(&self, id: ConnectionId) {
+        if self.connections.remove(&id).is_some() {
+            self.counters
+                .connections_closed
+                .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Number of open connections.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// All open connections.
+    pub fn connections(&self) -> Vec<Arc<dyn ConnectionHandle>> {
+        self.connections
+            .iter()
+            .map(|handle| Arc::clone(&handle))
+            .collect()
+    }
+
+    /// Whether any alarm is on: one atomic load, for the publish path.
+    pub fn alarmed(&self) -> bool {
+        self.alarm_bits.load(Ordering::Relaxed) != 0
+    }
+
+    /// The alarms that are on.
+    pub fn alarms(&self) -> Alarms {
+        *self.alarms.read()
+    }
+
+    /// Sets the alarms; connections are told when they changed.
+    pub fn set_alarms(&self, alarms: Alarms) {
+        let before = std::mem::replace(&mut *self.alarms.write(), alarms);
+        if before == alarms {
+            return;
+        }
+        self.alarm_bits
+            .store(u8::from(alarms.any()), Ordering::Relaxed);
+        self.connections()
+            .iter()
+            .for_each(|connection| connection.alarms_changed());
+    }
+
+    /// Closes the connections that `which` chooses.
+    pub fn close_connections(
+        &self,
+        error: &ReplyError,
+        which: impl Fn(&dyn ConnectionHandle) -> bool,
+    ) {
+        for connection in self.connections() {
+            if which(&*connection) {
+                connection.close(error.clone());
+            }
+        }
+    }
+
+    /// Writes and syncs everything; nothing may be published afterwards.
+    pub fn close(&self) {
+        if let Err(error) = self.log.close() {
+            tracing::error!(%error, "the commit log did not close cleanly");
+        }
+        self.shared.catalog.close();
+    }
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The data directory.
+    #[error(transparent)]
+    Storage(#[from] OpenError),
+    /// The definitions, stored or imported.
+    #[error("definitions: {0}")]
+    Definitions(String),
+}

@@ -1,0 +1,140 @@
+//! The end of a turn: dead letters, settlements, auto-delete, timers.
+
+use std::sync::Arc;
+
+use warren_amqp::{make_address, parse_content_header, parse_properties};
+
+use crate::broker::Broker;
+use crate::dead_letter::{Death, dead_letter_header, extra_keys, is_cycle};
+use crate::message::{Chunk, FLAG_EXPIRES, Meta};
+use crate::publish::record_message;
+use crate::queue::Queue;
+use crate::route::lookup;
+use crate::turn::{Dead, Turn};
+
+/// Queues expired by one tick of the timers before others get a chance.
+const DUE_AT_ONCE: usize = 256;
+
+impl Broker {
+    /// Carries out what queues left in `turn`. Call it with no lock held; the turn is idle
+    /// afterwards.
+    pub fn finish(&self, turn: &mut Turn) {
+        while !turn.is_idle() {
+            while let Some(dead) = turn.dead.pop_front() {
+                self.dead_letter(dead, turn);
+            }
+            for (deadline, queue) in std::mem::take(&mut turn.deadlines) {
+                self.timers().set(deadline, &queue);
+            }
+            for queue in std::mem::take(&mut turn.unused) {
+                if let Some(vhost) = self.vhost(&queue.definition().vhost) {
+                    // Refused when somebody consumes from it again.
+                    let _ = vhost.remove_queue(&queue, true, false, turn);
+                }
+            }
+            if turn.dead.is_empty() && !turn.log.is_empty() {
+                // On failure the log is poisoned and says so itself; what is settled in memory
+                // may come back after a restart, which is what an unsynced ack allows.
+                let _ = self.log().append(&mut turn.log, false);
+                turn.log.clear();
+            }
+        }
+    }
+
+    /// Expires what is due at the turn's time.
+    pub fn tick(&self, turn: &mut Turn) {
+        for queue in self.timers().take_due(turn.now_ms(), DUE_AT_ONCE) {
+            if queue.expire(turn)
+                && let Some(vhost) = self.vhost(&queue.definition().vhost)
+            {
+                let _ = vhost.remove_queue(&queue, true, false, turn);
+            }
+        }
+        self.finish(turn);
+    }
+
+    /// Publishes a dead message to its queue's dead-letter exchange, then settles it. The new
+    /// copies go to the log before the settlement: a crash in between duplicates, never loses.
+    fn dead_letter(&self, dead: Dead, turn: &mut Turn) {
+        let Dead {
+            queue,
+            entry,
+            reason,
+        } = dead;
+        let message = &entry.message;
+        if let Some((exchange, key)) = queue.dead_letter()
+            && let Some(vhost) = self.vhost(&queue.definition().vhost)
+        {
+            let death = Death {
+                queue: queue.name(),
+                reason,
+                time: turn.now_ms() / 1000,
+                exchange: message.exchange(),
+                routing_key: message.routing_key(),
+                has_dead_letter_key: key.is_some(),
+            };
+            let exists = exchange.is_empty() || vhost.exchange(exchange).is_ok();
+            if let (true, Ok(header)) = (exists, dead_letter_header(message.header(), &death)) {
+                let key = key.unwrap_or(message.routing_key());
+                let targets = dead_targets(&vhost, exchange, key, &header);
+                let targets: Vec<Arc<Queue>> = targets
+                    .into_iter()
+                    .filter(|t| !is_cycle(&header, t.name()))
+                    .collect();
+                let meta = message.meta();
+                let meta = Meta {
+                    flags: meta.flags & !FLAG_EXPIRES,
+                    expiration_ms: 0,
+                    ..meta
+                };
+                let mut address = Vec::new();
+                make_address(&mut address, exchange, key);
+                let chunk = Chunk::single(&address, &header, message.body(), meta, turn.now_ms());
+                self.enqueue_single(&chunk, &targets, turn);
+            }
+        }
+        if entry.logged() {
+            turn.log.settle(queue.id(), entry.seq, entry.segment);
+        }
+    }
+
+    /// Enqueues the one message of `chunk` in each of `targets`, logged where it must be.
+    fn enqueue_single(&self, chunk: &Arc<Chunk>, targets: &[Arc<Queue>], turn: &mut Turn) {
+        let seqs: Vec<u64> = targets.iter().map(|queue| queue.reserve_seqs(1)).collect();
+        let mut log = warren_storage::Batch::new();
+        let logged: Vec<_> = targets
+            .iter()
+            .zip(&seqs)
+            .filter(|(queue, _)| queue.durable() && chunk.meta(0).persistent())
+            .map(|(queue, seq)| (queue.id(), *seq))
+            .collect();
+        let mut segment = 0;
+        if !logged.is_empty() {
+            record_message(&mut log, &logged, chunk, 0, turn.now_ms());
+            segment = self
+                .log()
+                .append(&mut log, false)
+                .map_or(0, |appended| appended.segment);
+        }
+        let mut rejected = Vec::new();
+        for (queue, seq) in targets.iter().zip(seqs) {
+            queue.enqueue(chunk, &[(0, 1)], seq, segment, turn, &mut rejected);
+        }
+    }
+}
+
+fn dead_targets(
+    vhost: &crate::vhost::Vhost,
+    exchange: &str,
+    key: &str,
+    header: &[u8],
+) -> Vec<Arc<Queue>> {
+    let properties = parse_content_header(header).and_then(|h| parse_properties(h.properties));
+    let headers = properties.ok().and_then(|properties| properties.headers);
+    let extra = extra_keys(headers).ok().flatten();
+    let mut keys = vec![key];
+    if let Some(extra) = &extra {
+        keys.extend(extra.cc.iter().map(String::as_str));
+    }
+    lookup(vhost, exchange, &keys, headers).0
+}

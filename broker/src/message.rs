@@ -1,0 +1,259 @@
+//! Messages as the broker keeps them: the bytes of one read's publishes in one shared chunk.
+//!
+//! A chunk holds, for each message, exactly what the wire needs again:
+//!
+//! ```text
+//! | exchange shortstr, routing key shortstr | content header payload | body |
+//! ```
+//!
+//! so that a delivery is three copies, a fan-out shares one body, and a batch of small messages
+//! costs one allocation instead of one each. Chunks stay small (`CHUNK_TARGET_BYTES`), so a
+//! message that lives long pins little; a large body gets a chunk of its own.
+
+use std::sync::Arc;
+
+use warren_amqp::split_address;
+
+/// A chunk is closed once it holds this much; a message larger than it stands alone.
+pub const CHUNK_TARGET_BYTES: usize = 64 * 1024;
+
+/// `delivery_mode` 2: survives a restart when on a durable queue.
+pub const FLAG_PERSISTENT: u8 = 1;
+/// The publisher gave an `expiration`.
+pub const FLAG_EXPIRES: u8 = 2;
+
+/// What the broker must know of a message beside its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// `FLAG_*` bits.
+    pub flags: u8,
+    /// The priority property, 0 when absent.
+    pub priority: u8,
+    /// The expiration property in milliseconds; meaningful with `FLAG_EXPIRES`.
+    pub expiration_ms: u64,
+}
+
+impl Meta {
+    /// Whether the message is to survive a restart.
+    pub fn persistent(&self) -> bool {
+        self.flags & FLAG_PERSISTENT != 0
+    }
+
+    /// The per-message time to live in milliseconds.
+    pub fn expiration(&self) -> Option<u64> {
+        (self.flags & FLAG_EXPIRES != 0).then_some(self.expiration_ms)
+    }
+}
+
+/// Where one message lies inside its chunk.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: usize,
+    address_len: u16,
+    header_len: u32,
+    body_len: u32,
+    meta: Meta,
+}
+
+/// The bytes of some messages, immutable once shared.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    data: Vec<u8>,
+    places: Vec<Place>,
+    enqueued_ms: u64,
+}
+
+/// One message: a reference into a chunk.
+#[derive(Clone, Debug)]
+pub struct Message {
+    chunk: Arc<Chunk>,
+    index: u32,
+}
+
+impl Message {
+    /// A reference to the message at `index` of `chunk`.
+    pub fn new(chunk: &Arc<Chunk>, index: u32) -> Self {
+        Self {
+            chunk: Arc::clone(chunk),
+            index,
+        }
+    }
+
+    fn place(&self) -> &Place {
+        &self.chunk.places[self.index as usize]
+    }
+
+    /// Exchange and routing key shortstrs as they stand on the wire.
+    pub fn address(&self) -> &[u8] {
+        let p = self.place();
+        &self.chunk.data[p.start..p.start + usize::from(p.address_len)]
+    }
+
+    /// The content header frame's payload (class, weight, body size, properties).
+    pub fn header(&self) -> &[u8] {
+        let p = self.place();
+        let at = p.start + usize::from(p.address_len);
+        &self.chunk.data[at..at + p.header_len as usize]
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        let p = self.place();
+        let at = p.start + usize::from(p.address_len) + p.header_len as usize;
+        &self.chunk.data[at..at + p.body_len as usize]
+    }
+
+    /// Length of the body in bytes.
+    pub fn body_len(&self) -> usize {
+        self.place().body_len as usize
+    }
+
+    /// Bytes of address, header and body together.
+    pub fn total_len(&self) -> usize {
+        let p = self.place();
+        usize::from(p.address_len) + p.header_len as usize + p.body_len as usize
+    }
+
+    /// Priority, persistence and expiration.
+    pub fn meta(&self) -> Meta {
+        self.place().meta
+    }
+
+    /// When the broker took the message, Unix milliseconds.
+    pub fn enqueued_ms(&self) -> u64 {
+        self.chunk.enqueued_ms
+    }
+
+    /// The exchange it was published to.
+    pub fn exchange(&self) -> &str {
+        std::str::from_utf8(split_address(self.address()).0).unwrap_or("")
+    }
+
+    /// The routing key it was published with.
+    pub fn routing_key(&self) -> &str {
+        std::str::from_utf8(split_address(self.address()).1).unwrap_or("")
+    }
+}
+
+impl Chunk {
+    /// A chunk with room for about `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            data: Vec::with_capacity(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// A chunk of a single message.
+    pub fn single(
+        address: &[u8],
+        header: &[u8],
+        body: &[u8],
+        meta: Meta,
+        now_ms: u64,
+    ) -> Arc<Self> {
+        let mut chunk = Self::with_capacity(address.len() + header.len() + body.len());
+        chunk.push(address, header, body, meta);
+        chunk.share(now_ms)
+    }
+
+    /// A chunk of one message whose address, header and body already stand in `data` in that
+    /// order: how a large body is kept without another copy.
+    pub fn assembled(data: Vec<u8>, address_len: usize, header_len: usize, meta: Meta) -> Self {
+        let body_len = (data.len() - address_len - header_len) as u32;
+        let place = Place {
+            start: 0,
+            address_len: address_len as u16,
+            header_len: header_len as u32,
+            body_len,
+            meta,
+        };
+        Self {
+            data,
+            places: vec![place],
+            enqueued_ms: 0,
+        }
+    }
+
+    /// Adds a message and returns its index.
+    pub fn push(&mut self, address: &[u8], header: &[u8], body: &[u8], meta: Meta) -> u32 {
+        let index = self.places.len() as u32;
+        self.places.push(Place {
+            start: self.data.len(),
+            address_len: address.len() as u16,
+            header_len: header.len() as u32,
+            body_len: body.len() as u32,
+            meta,
+        });
+        self.data.extend_from_slice(address);
+        self.data.extend_from_slice(header);
+        self.data.extend_from_slice(body);
+        index
+    }
+
+    /// Messages held.
+    pub fn len(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    /// Whether no message is held.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Closes the chunk and stamps the time its messages were taken.
+    pub fn share(mut self, now_ms: u64) -> Arc<Self> {
+        self.enqueued_ms = now_ms;
+        Arc::new(self)
+    }
+
+    /// The wire bytes of message `index`: address, header and body in that order.
+    pub fn parts(&self, index: u32) -> [&[u8]; 3] {
+        let p = &self.places[index as usize];
+        let header = p.start + usize::from(p.address_len);
+        let body = header + p.header_len as usize;
+        [
+            &self.data[p.start..header],
+            &self.data[header..body],
+            &self.data[body..body + p.body_len as usize],
+        ]
+    }
+
+    /// Properties of message `index` that steer the broker.
+    pub fn meta(&self, index: u32) -> Meta {
+        self.places[index as usize].meta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back_as_pushed() {
+        let mut chunk = Chunk::default();
+        let mut address = Vec::new();
+        warren_amqp::make_address(&mut address, "ex", "key");
+        chunk.push(&address, b"header", b"", Meta::default());
+        let meta = Meta {
+            flags: FLAG_PERSISTENT,
+            priority: 3,
+            expiration_ms: 0,
+        };
+        let index = chunk.push(&address, b"h", b"body", meta);
+        let message = Message::new(&chunk.share(7), index);
+        assert_eq!(message.exchange(), "ex");
+        assert_eq!(message.routing_key(), "key");
+        assert_eq!(
+            (message.header(), message.body()),
+            (&b"h"[..], &b"body"[..])
+        );
+        assert_eq!((message.meta(), message.enqueued_ms()), (meta, 7));
+        assert!(message.meta().persistent());
+    }
+}

@@ -1,0 +1,382 @@
+//! Publishing: the messages of one read, grouped per target queue and enqueued together.
+//!
+//! A batch gathers messages whose checks and routes are done. [`Broker::publish`] then numbers
+//! them in their queues, appends the persistent ones to the commit log once (before any queue
+//! sees them, so that no settlement can precede its message), enters each queue once, and says
+//! for each run of messages at which log position it is safe to confirm it.
+
+use std::sync::Arc;
+
+use warren_storage::{Batch, Position, QueueId, Seq};
+
+use crate::broker::Broker;
+use crate::ids::ConsumerId;
+use crate::message::{CHUNK_TARGET_BYTES, Chunk, Meta};
+use crate::queue::{Entry, Queue};
+use crate::route::Route;
+use crate::turn::Turn;
+
+/// A position that is never reached: what the log refused is never confirmed.
+pub const NEVER: Position = u64::MAX;
+
+/// Consecutive messages of one channel with one route.
+struct Run {
+    route: Arc<Route>,
+    channel: u16,
+    /// Publish sequence number of the first one; 0 when the channel is not in confirm mode.
+    first_confirm: u64,
+    /// Messages, including unroutable ones, that are not in the chunk.
+    n: u32,
+    /// First message in the chunk; meaningless when unroutable.
+    start: u32,
+}
+
+/// When a run of publishes may be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The channel published on.
+    pub channel: u16,
+    /// Publish sequence numbers, first and last.
+    pub confirms: (u64, u64),
+    /// Log position that must be durable first; 0 for at once, [`NEVER`] when the log failed.
+    pub position: Position,
+    /// A queue refused them: answer with nack.
+    pub nack: bool,
+}
+
+/// One target queue of a batch.
+struct Slot {
+    queue: Arc<Queue>,
+    ranges: Vec<(u32, u32)>,
+    n: u64,
+    first_seq: Seq,
+    next_seq: Seq,
+}
+
+/// Messages on their way; reused from read to read.
+#[derive(Default)]
+pub struct PublishBatch {
+    chunk: Chunk,
+    runs: Vec<Run>,
+    slots: Vec<Slot>,
+    /// Slot indexes of the runs' targets, run after run.
+    run_slots: Vec<u32>,
+    log: Batch,
+    targets: Vec<(QueueId, Seq)>,
+    outcomes: Vec<Outcome>,
+    rejected: Vec<u32>,
+}
+
+/// Deliveries a transaction acks: their queue, their consumer (none for `basic.get`), entries.
+pub type TxAcks = Vec<(Arc<Queue>, Option<ConsumerId>, Vec<Entry>)>;
+
+impl PublishBatch {
+    /// Whether nothing is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Whether the batch should be published before more is added.
+    pub fn is_full(&self) -> bool {
+        self.chunk.bytes() >= CHUNK_TARGET_BYTES || self.runs.len() >= 4096
+    }
+
+    /// Adds a message. `confirm` is its publish sequence number (0 without confirms); `parts`
+    /// are address, content header payload and body.
+    pub fn push(
+        &mut self,
+        route: &Arc<Route>,
+        channel: u16,
+        confirm: u64,
+        parts: [&[u8]; 3],
+        meta: Meta,
+    ) {
+        let start = self.chunk.len();
+        if !route.is_unroutable() {
+            self.chunk.push(parts[0], parts[1], parts[2], meta);
+        }
+        if let Some(run) = self.runs.last_mut()
+            && Arc::ptr_eq(&run.route, route)
+            && run.channel == channel
+            && (confirm == 0 || run.first_confirm + u64::from(run.n) == confirm)
+            && (confirm == 0) == (run.first_confirm == 0)
+        {
+            run.n += 1;
+            return;
+        }
+        let route = Arc::clone(route);
+        self.runs.push(Run {
+            route,
+            channel,
+            first_confirm: confirm,
+            n: 1,
+            start,
+        });
+    }
+
+    /// Makes the batch one large message whose address, header and body stand in `data`.
+    /// The batch must be empty.
+    pub fn push_large(
+        &mut self,
+        route: &Arc<Route>,
+        channel: u16,
+        confirm: u64,
+        (data, address_len, header_len): (Vec<u8>, usize, usize),
+        meta: Meta,
+    ) {
+        debug_assert!(self.runs.is_empty(), "a large message stands alone");
+        if !route.is_unroutable() {
+            self.chunk = Chunk::assembled(data, address_len, header_len, meta);
+        }
+        let route = Arc::clone(route);
+        self.runs.push(Run {
+            route,
+            channel,
+            first_confirm: confirm,
+            n: 1,
+            start: 0,
+        });
+    }
+
+    /// Collects the target queues and numbers the messages in them.
+    fn group(&mut self) {
+        self.slots.clear();
+        self.run_slots.clear();
+        for run in &self.runs {
+            for queue in run.route.targets() {
+                let index = slot_of(&mut self.slots, queue);
+                let slot = &mut self.slots[index];
+                slot.n += u64::from(run.n);
+                match slot.ranges.last_mut() {
+                    Some(last) if last.0 + last.1 == run.start => last.1 += run.n,
+                    _ => slot.ranges.push((run.start, run.n)),
+                }
+                self.run_slots.push(index as u32);
+            }
+        }
+        for slot in &mut self.slots {
+            slot.first_seq = slot.queue.reserve_seqs(slot.n);
+            slot.next_seq = slot.first_seq;
+        }
+    }
+
+    /// Writes the log records of `chunk`'s persistent messages for durable queues.
+    fn record(&mut self, chunk: &Chunk, now_ms: u64) {
+        let mut slot_at = 0;
+        for run in &self.runs {
+            let slots = &self.run_slots[slot_at..slot_at + run.route.targets().len()];
+            slot_at += slots.len();
+            if slots.is_empty() {
+                continue;
+            }
+            for index in run.start..run.start + run.n {
+                let persistent = chunk.meta(index).persistent();
+                self.targets.clear();
+                for slot in slots {
+                    let slot = &mut self.slots[*slot as usize];
+                    if persistent && slot.queue.durable() {
+                        self.targets.push((slot.queue.id(), slot.next_seq));
+                    }
+                    slot.next_seq += 1;
+                }
+                if !self.targets.is_empty() {
+                    record_message(&mut self.log, &self.targets, chunk, index, now_ms);
+                }
+            }
+        }
+    }
+
+    fn outcome(&mut self, position: Position) {
+        for run in &self.runs {
+            if run.first_confirm == 0 {
+                continue;
+            }
+            let last = run.first_confirm + u64::from(run.n) - 1;
+            let ack = |first, last| Outcome {
+                channel: run.channel,
+                confirms: (first, last),
+                position,
+                nack: false,
+            };
+            let mut first = run.first_confirm;
+            if !run.route.is_unroutable() && !self.rejected.is_empty() {
+                for index in self
+                    .rejected
+                    .iter()
+                    .filter(|i| (run.start..run.start + run.n).contains(i))
+                {
+                    let confirm = run.first_confirm + u64::from(index - run.start);
+                    if confirm > first {
+                        self.outcomes.push(ack(first, confirm - 1));
+                    }
+                    self.outcomes.push(Outcome {
+                        nack: true,
+                        ..ack(confirm, confirm)
+                    });
+                    first = confirm + 1;
+                }
+            }
+            if first <= last {
+                self.outcomes.push(ack(first, last));
+            }
+        }
+    }
+}
+
+fn slot_of(slots: &mut Vec<Slot>, queue: &Arc<Queue>) -> usize {
+    if let Some(index) = slots
+        .iter()
+        .position(|slot| Arc::ptr_eq(&slot.queue, queue))
+    {
+        return index;
+    }
+    slots.push(Slot {
+        queue: Arc::clone(queue),
+        ranges: Vec::new(),
+        n: 0,
+        first_seq: 0,
+        next_seq: 0,
+    });
+    slots.len() - 1
+}
+
+impl Broker {
+    /// Publishes the batch and returns what may be confirmed when, per channel in order. The
+    /// batch is empty afterwards.
+    pub fn publish<'b>(&self, batch: &'b mut PublishBatch, turn: &mut Turn) -> &'b [Outcome] {
+        batch.outcomes.clear();
+        if batch.runs.is_empty() {
+            return &batch.outcomes;
+        }
+        let chunk = std::mem::take(&mut batch.chunk).share(turn.now_ms());
+        batch.group();
+        if batch.slots.iter().any(|slot| slot.queue.durable()) {
+            batch.record(&chunk, turn.now_ms());
+        }
+        let urgent = batch.runs.iter().any(|run| run.first_confirm != 0);
+        let (segment, position) = self.append_published(batch, urgent, turn);
+        self.enqueue_slots(batch, &chunk, segment, turn);
+        batch.outcome(position);
+        batch.runs.clear();
+        batch.slots.clear();
+        &batch.outcomes
+    }
+
+    /// Commits a transaction: all its publishes and acks are one record of the log. Returns the
+    /// position to wait for ([`NEVER`] when the log failed) and whether a queue refused a
+    /// publish (H-66).
+    pub fn commit(
+        &self,
+        batch: &mut PublishBatch,
+        acks: &mut TxAcks,
+        turn: &mut Turn,
+    ) -> (Position, bool) {
+        let chunk = std::mem::take(&mut batch.chunk).share(turn.now_ms());
+        batch.group();
+        batch.log.begin_tx();
+        batch.record(&chunk, turn.now_ms());
+        for (queue, _, entries) in acks.iter_mut() {
+            for entry in entries.iter_mut().filter(|entry| entry.logged()) {
+                batch.log.settle(queue.id(), entry.seq, entry.segment);
+                // Logged here, as part of the transaction: the queue must not log it again.
+                entry.segment = 0;
+            }
+        }
+        batch.log.end_tx();
+        let (segment, position) = self.append_published(batch, true, turn);
+        self.enqueue_slots(batch, &chunk, segment, turn);
+        let refused = !batch.rejected.is_empty();
+        batch.runs.clear();
+        batch.slots.clear();
+        for (queue, consumer, entries) in acks.drain(..) {
+            queue.ack(consumer, &entries, turn);
+        }
+        (position, refused)
+    }
+
+    fn enqueue_slots(
+        &self,
+        batch: &mut PublishBatch,
+        chunk: &Arc<Chunk>,
+        segment: u32,
+        turn: &mut Turn,
+    ) {
+        batch.rejected.clear();
+        for slot in &batch.slots {
+            slot.queue.enqueue(
+                chunk,
+                &slot.ranges,
+                slot.first_seq,
+                segment,
+                turn,
+                &mut batch.rejected,
+            );
+        }
+        batch.rejected.sort_unstable();
+        batch.rejected.dedup();
+    }
+
+    fn append_published(
+        &self,
+        batch: &mut PublishBatch,
+        urgent: bool,
+        turn: &mut Turn,
+    ) -> (u32, Position) {
+        if batch.log.is_empty() {
+            return (0, 0);
+        }
+        // What is confirmed for a queue must find its queue after a restart.
+        for slot in batch.slots.iter().filter(|slot| slot.queue.durable()) {
+            turn.need_catalog(slot.queue.defined_at());
+        }
+        match self.log().append(&mut batch.log, urgent) {
+            Ok(appended) => (appended.segment, appended.end),
+            Err(_) => (0, NEVER),
+        }
+    }
+}
+
+/// The log record of one message: what [`Broker`] needs to rebuild it, then its wire bytes.
+pub(crate) fn record_message(
+    log: &mut Batch,
+    targets: &[(QueueId, Seq)],
+    chunk: &Chunk,
+    index: u32,
+    now_ms: u64,
+) {
+    let meta = chunk.meta(index);
+    let [address, header, body] = chunk.parts(index);
+    let mut prefix = [0u8; RECORD_PREFIX];
+    prefix[0] = meta.priority;
+    prefix[1..9].copy_from_slice(&meta.expiration_ms.to_le_bytes());
+    prefix[9..11].copy_from_slice(&(address.len() as u16).to_le_bytes());
+    prefix[11..15].copy_from_slice(&(header.len() as u32).to_le_bytes());
+    log.message(
+        now_ms,
+        meta.flags,
+        targets,
+        &[&prefix, address, header, body],
+    );
+}
+
+/// Priority (1), expiration in ms (8), address length (2), header length (4); little endian.
+const RECORD_PREFIX: usize = 15;
+
+/// Takes a log record's payload apart again: meta data and the three parts. `None` when it is
+/// not one of ours.
+pub(crate) fn read_record(flags: u8, payload: &[u8]) -> Option<(Meta, [&[u8]; 3])> {
+    let (prefix, rest) = payload.split_first_chunk::<RECORD_PREFIX>()?;
+    let expiration_ms = u64::from_le_bytes(prefix[1..9].try_into().ok()?);
+    let address_len = u16::from_le_bytes(prefix[9..11].try_into().ok()?);
+    let header_len = u32::from_le_bytes(prefix[11..15].try_into().ok()?);
+    let (address, rest) = rest.split_at_checked(usize::from(address_len))?;
+    let (header, body) = rest.split_at_checked(header_len as usize)?;
+    Some((
+        Meta {
+            flags,
+            priority: prefix[0],
+            expiration_ms,
+        },
+        [address, header, body],
+    ))
+}

@@ -1,0 +1,357 @@
+//! The consumers of one queue and whose turn it is: priority first, then round robin among
+//! those with credit and room.
+//!
+//! Credit is counted here, under the queue's lock, so that giving and taking need no lock of
+//! their own. The limit that all consumers of a channel share (`basic.qos` with global) spans
+//! queues and is the one counter kept outside, in atomics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use warren_amqp::FieldTable;
+use warren_storage::Seq;
+
+use super::ready::Entry;
+use crate::ids::{ConnectionId, ConsumerId};
+
+/// Where a consumer's deliveries go. Implemented by the connection's outbox; called with the
+/// queue locked, so it must not call back into a queue.
+pub trait ConsumerSink: Send + Sync {
+    /// Bytes it can take now. Answering 0 obliges the sink to kick its queues once it has room.
+    fn room(&self) -> usize;
+
+    /// Hands over `entries` in order, leaving the vector empty. False when the consumer is gone:
+    /// the entries are then left in place and belong to the queue again.
+    fn deliver(&self, consumer: &ConsumerInfo, entries: &mut Vec<Entry>) -> bool;
+
+    /// Tells the client that the broker ended this consumer (its queue is gone).
+    fn cancelled(&self, consumer: &ConsumerInfo);
+}
+
+/// What is fixed about a consumer.
+#[derive(Debug, Clone)]
+pub struct ConsumerInfo {
+    /// Unique in this node.
+    pub id: ConsumerId,
+    /// The connection it lives on.
+    pub connection: ConnectionId,
+    /// Channel number on that connection.
+    pub channel: u16,
+    /// The consumer tag.
+    pub tag: String,
+    /// Deliveries are settled when handed over.
+    pub no_ack: bool,
+    /// No other consumer is allowed on the queue.
+    pub exclusive: bool,
+    /// `x-priority`: higher is served first.
+    pub priority: i64,
+    /// Unacked deliveries allowed; 0 is unlimited.
+    pub prefetch: u32,
+    /// The arguments it was made with.
+    pub arguments: FieldTable,
+}
+
+/// Unacked deliveries of a channel, limited by `basic.qos` with global set.
+#[derive(Debug, Default)]
+pub struct ChannelCredit {
+    limit: AtomicU32,
+    in_flight: AtomicU32,
+}
+
+impl ChannelCredit {
+    /// Sets the limit; 0 is unlimited.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Whether a limit is set.
+    pub fn limited(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes up to `wanted` from what is left.
+    fn reserve(&self, wanted: u32) -> u32 {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let mut granted = 0;
+        let _ = self
+            .in_flight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                granted = wanted.min(limit.saturating_sub(used));
+                Some(used + granted)
+            });
+        granted
+    }
+
+    fn add(&self, n: u32) {
+        self.in_flight.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Gives back `n` deliveries that were settled or returned.
+    pub fn release(&self, n: u32) {
+        let _ = self
+            .in_flight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                Some(used.saturating_sub(n))
+            });
+    }
+}
+
+/// A consumer as its queue sees it.
+pub struct Consumer {
+    /// What is fixed about it.
+    pub info: ConsumerInfo,
+    sink: Arc<dyn ConsumerSink>,
+    credit: Arc<ChannelCredit>,
+    in_flight: u32,
+    /// This round's messages were taken out of the channel's shared credit beforehand.
+    reserved: bool,
+    batch: Vec<Entry>,
+}
+
+impl Consumer {
+    /// A consumer delivering into `sink`, counted against its channel's `credit`.
+    pub fn new(
+        info: ConsumerInfo,
+        sink: Arc<dyn ConsumerSink>,
+        credit: Arc<ChannelCredit>,
+    ) -> Self {
+        Self {
+            info,
+            sink,
+            credit,
+            in_flight: 0,
+            reserved: false,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Tells the client that the queue is gone.
+    pub fn tell_cancelled(&self) {
+        self.sink.cancelled(&self.info);
+    }
+
+    fn allowance(&self) -> u32 {
+        match self.info.prefetch {
+            _ if self.info.no_ack => u32::MAX,
+            0 => u32::MAX,
+            prefetch => prefetch.saturating_sub(self.in_flight),
+        }
+    }
+}
+
+/// A consumer that can take messages in this dispatch.
+#[derive(Clone, Copy)]
+struct Able {
+    index: usize,
+    allowance: u32,
+    reserved: bool,
+    room: usize,
+}
+
+/// The consumers of a queue, by descending priority, then age.
+#[derive(Default)]
+pub struct Consumers {
+    list: Vec<Consumer>,
+    able: Vec<Able>,
+    /// Who was served last; the next round starts after it.
+    last: usize,
+    turn: usize,
+}
+
+/// What became of the batches handed out in one round.
+#[derive(Default)]
+pub struct Round {
+    /// Messages and body bytes now unacked.
+    pub unacked: (usize, u64),
+    /// Logged entries settled by being handed over (`no_ack`): sequence number and segment.
+    pub settled: Vec<(Seq, u32)>,
+    /// Newest logged entry handed over and not settled by that.
+    pub delivered_up_to: Seq,
+    /// Messages handed over.
+    pub delivered: usize,
+    /// Entries whose consumer was gone: back to the queue.
+    pub returned: Vec<Entry>,
+}
+
+impl Consumers {
+    /// Number of consumers.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Consumer> {
+        self.list.iter()
+    }
+
+    /// Whether one holds the queue exclusively.
+    pub fn exclusive(&self) -> bool {
+        self.list.iter().any(|consumer| consumer.info.exclusive)
+    }
+
+    /// Adds one behind those of its priority.
+    pub fn add(&mut self, consumer: Consumer) {
+        let at = self
+            .list
+            .partition_point(|c| c.info.priority >= consumer.info.priority);
+        self.list.insert(at, consumer);
+    }
+
+    /// Removes one.
+    pub fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let at = self
+            .list
+            .iter()
+            .position(|consumer| consumer.info.id == id)?;
+        self.last = 0;
+        Some(self.list.remove(at))
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) -> Vec<Consumer> {
+        std::mem::take(&mut self.list)
+    }
+
+    /// Gives back credit for `n` settled deliveries.
+    pub fn release(&mut self, id: ConsumerId, n: u32) {
+        if let Some(consumer) = self.list.iter_mut().find(|c| c.info.id == id) {
+            consumer.in_flight = consumer.in_flight.saturating_sub(n);
+        }
+    }
+
+    /// Prepares a round for up to `wanted` messages among the most preferred consumers that can
+    /// take any. With `single_active` only the oldest consumer counts. False when nobody can.
+    pub fn begin(&mut self, wanted: usize, single_active: Option<ConsumerId>) -> bool {
+        self.able.clear();
+        self.turn = 0;
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let mut priority = None;
+        for (index, consumer) in self.list.iter_mut().enumerate() {
+            if priority.is_some_and(|p| p != consumer.info.priority) {
+                break;
+            }
+            if single_active.is_some_and(|id| id != consumer.info.id) {
+                continue;
+            }
+            let allowance = consumer.allowance().min(wanted);
+            let room = if allowance == 0 {
+                0
+            } else {
+                consumer.sink.room()
+            };
+            if allowance == 0 || room == 0 {
+                continue;
+            }
+            let reserved = !consumer.info.no_ack && consumer.credit.limited();
+            consumer.reserved = reserved;
+            let allowance = if reserved {
+                consumer.credit.reserve(allowance)
+            } else {
+                allowance
+            };
+            if allowance > 0 {
+                priority = Some(consumer.info.priority);
+                self.able.push(Able {
+                    index,
+                    allowance,
+                    reserved,
+                    room,
+                });
+            }
+        }
+        let split = self.able.partition_point(|able| able.index <= self.last);
+        self.able.rotate_left(split);
+        !self.able.is_empty()
+    }
+
+    /// Whether somebody can still take a message in this round.
+    pub fn hungry(&self) -> bool {
+        !self.able.is_empty()
+    }
+
+    /// Gives a message to whose turn it is.
+    pub fn give(&mut self, entry: Entry) {
+        let able = &mut self.able[self.turn];
+        let consumer = &mut self.list[able.index];
+        self.last = able.index;
+        able.allowance -= 1;
+        able.room = able
+            .room
+            .saturating_sub(entry.message.total_len() + DELIVERY_OVERHEAD);
+        consumer.batch.push(entry);
+        if able.allowance == 0 || able.room == 0 {
+            let done = self.able.remove(self.turn);
+            if done.reserved && done.allowance > 0 {
+                self.list[done.index].credit.release(done.allowance);
+            }
+        } else {
+            self.turn += 1;
+        }
+        if self.turn >= self.able.len() {
+            self.turn = 0;
+        }
+    }
+
+    /// Ends the round: hands every consumer its batch at once.
+    pub fn finish(&mut self) -> Round {
+        for able in self.able.drain(..).filter(|able| able.reserved) {
+            self.list[able.index].credit.release(able.allowance);
+        }
+        let mut round = Round::default();
+        for consumer in self
+            .list
+            .iter_mut()
+            .filter(|consumer| !consumer.batch.is_empty())
+        {
+            hand_over(consumer, &mut round);
+        }
+        round
+    }
+}
+
+/// Framing around a delivery, roughly: what a sink's room is charged beside the message.
+const DELIVERY_OVERHEAD: usize = 64;
+
+fn hand_over(consumer: &mut Consumer, round: &mut Round) {
+    let n = consumer.batch.len();
+    let bytes: u64 = consumer
+        .batch
+        .iter()
+        .map(|e| e.message.body_len() as u64)
+        .sum();
+    let logged = || consumer.batch.iter().filter(|entry| entry.logged());
+    let manual = !consumer.info.no_ack;
+    let (settled_before, delivered_before) = (round.settled.len(), round.delivered_up_to);
+    if manual {
+        let newest = logged().map(|entry| entry.seq).max().unwrap_or(0);
+        round.delivered_up_to = round.delivered_up_to.max(newest);
+    } else {
+        round
+            .settled
+            .extend(logged().map(|entry| (entry.seq, entry.segment)));
+    }
+    // Counted before the handover: the client may answer before `deliver` returns.
+    if manual && !consumer.reserved {
+        consumer.credit.add(n as u32);
+    }
+    if consumer.sink.deliver(&consumer.info, &mut consumer.batch) {
+        round.delivered += n;
+        if manual {
+            consumer.in_flight += n as u32;
+            round.unacked.0 += n;
+            round.unacked.1 += bytes;
+        }
+        return;
+    }
+    if manual {
+        consumer.credit.release(n as u32);
+    }
+    round.settled.truncate(settled_before);
+    round.delivered_up_to = delivered_before;
+    round.returned.append(&mut consumer.batch);
+}

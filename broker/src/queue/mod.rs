@@ -1,0 +1,361 @@
+//! Queues: the handle other parts hold, in front of the state machine in [`state`].
+//!
+//! A [`Queue`] is reached only through its methods; nobody outside this folder sees the state.
+//! Each method takes the lock once, runs the state machine, and leaves what must follow in the
+//! caller's [`Turn`], to be done when no queue is locked any more.
+
+mod consumers;
+mod ready;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use warren_amqp::FieldTable;
+use warren_storage::{QueueId, Seq};
+
+pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
+pub use ready::Entry;
+use state::QueueState;
+pub use state::{Depth, Effects, Stats};
+
+use crate::arguments::QueueArguments;
+use crate::ids::{ConnectionId, ConsumerId};
+use crate::message::{Chunk, Message};
+use crate::turn::Turn;
+
+/// What a queue was declared as.
+#[derive(Clone, Debug)]
+pub struct QueueDefinition {
+    /// Its identity in the commit log; never reused.
+    pub id: QueueId,
+    /// Its vhost.
+    pub vhost: Arc<str>,
+    /// Its name.
+    pub name: String,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Deleted when its last consumer goes.
+    pub auto_delete: bool,
+    /// The connection it is exclusive to.
+    pub owner: Option<ConnectionId>,
+    /// Arguments as declared.
+    pub arguments: FieldTable,
+}
+
+/// A queue.
+pub struct Queue {
+    definition: QueueDefinition,
+    dead_letter: Option<(String, Option<String>)>,
+    next_seq: AtomicU64,
+    deleted: AtomicBool,
+    /// Index of the catalog command that made it; what is confirmed for it waits for that too.
+    defined_at: AtomicU64,
+    state: Mutex<QueueState>,
+}
+
+/// Why a consumer was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumeRefused {
+    /// The queue was deleted meanwhile.
+    Gone,
+    /// An exclusive consumer holds it, or exclusive use was asked while others consume.
+    InUse,
+}
+
+/// Why a queue was not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteRefused {
+    /// It has consumers.
+    InUse,
+    /// It has messages.
+    NotEmpty,
+    /// It was deleted meanwhile.
+    Gone,
+}
+
+impl Queue {
+    /// A new, empty queue.
+    pub fn new(definition: QueueDefinition, settings: QueueArguments, now_ms: u64) -> Arc<Self> {
+        let dead_letter = settings
+            .dead_letter_exchange
+            .clone()
+            .map(|exchange| (exchange, settings.dead_letter_routing_key.clone()));
+        let state = Mutex::new(QueueState::new(settings, definition.auto_delete, now_ms));
+        Arc::new(Self {
+            definition,
+            dead_letter,
+            next_seq: AtomicU64::new(1),
+            deleted: AtomicBool::new(false),
+            defined_at: AtomicU64::new(0),
+            state,
+        })
+    }
+
+    /// What it was declared as.
+    pub fn definition(&self) -> &QueueDefinition {
+        &self.definition
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// Its identity in the commit log.
+    pub fn id(&self) -> QueueId {
+        self.definition.id
+    }
+
+    /// Whether messages in it may survive a restart.
+    pub fn durable(&self) -> bool {
+        self.definition.durable && self.definition.owner.is_none()
+    }
+
+    /// Dead-letter exchange and routing key.
+    pub fn dead_letter(&self) -> Option<(&str, Option<&str>)> {
+        self.dead_letter
+            .as_ref()
+            .map(|(exchange, key)| (exchange.as_str(), key.as_deref()))
+    }
+
+    /// Whether it has been deleted; a handle may outlive its queue.
+    pub fn deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Index of the catalog command that declared it (0 for none).
+    pub fn defined_at(&self) -> u64 {
+        self.defined_at.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_defined_at(&self, index: u64) {
+        self.defined_at.store(index, Ordering::Relaxed);
+    }
+
+    /// Takes `n` sequence numbers and returns the first.
+    pub fn reserve_seqs(&self, n: u64) -> Seq {
+        self.next_seq.fetch_add(n, Ordering::Relaxed)
+    }
+
+    /// Numbers of messages and consumers.
+    pub fn depth(&self) -> Depth {
+        self.state.lock().depth()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        self.state.lock().stats()
+    }
+
+    /// Ready messages and consumers, as `declare-ok` reports them; counts as use of the queue.
+    pub fn touch(self: &Arc<Self>, turn: &mut Turn) -> Depth {
+        self.enter(turn, |state, now, fx| {
+            state.touch(now, fx);
+            state.depth()
+        })
+    }
+
+    /// Enqueues messages `ranges` of `chunk`, numbered from `first_seq`, and delivers what can
+    /// be. `segment` is where the persistent ones are logged (0: nowhere). Positions refused by a
+    /// length limit are appended to `rejected`.
+    pub fn enqueue(
+        self: &Arc<Self>,
+        chunk: &Arc<Chunk>,
+        ranges: &[(u32, u32)],
+        first_seq: Seq,
+        segment: u32,
+        turn: &mut Turn,
+        rejected: &mut Vec<u32>,
+    ) {
+        let segment = if self.durable() { segment } else { 0 };
+        let indexes = ranges.iter().flat_map(|&(start, len)| start..start + len);
+        let entries = indexes.zip(first_seq..).map(|(index, seq)| Entry {
+            seq,
+            message: Message::new(chunk, index),
+            segment: if chunk.meta(index).persistent() {
+                segment
+            } else {
+                0
+            },
+            deliveries: 0,
+            redelivered: false,
+            level: 0,
+            deadline_ms: u64::MAX,
+        });
+        self.enter(turn, |state, now, fx| {
+            state.enqueue(entries, now, fx);
+            if !fx.rejected.is_empty() {
+                let mut indexes = ranges.iter().flat_map(|&(start, len)| start..start + len);
+                let mut at = 0;
+                for position in fx.rejected.drain(..) {
+                    rejected.extend(indexes.nth((position - at) as usize));
+                    at = position + 1;
+                }
+            }
+        });
+    }
+
+    /// Adds a consumer. `accepted` runs before anything can be delivered to it, with the queue
+    /// locked: it writes `consume-ok`. Waiting messages come with the next [`kick`](Self::kick).
+    pub fn add_consumer(
+        &self,
+        consumer: Consumer,
+        now_ms: u64,
+        accepted: impl FnOnce(),
+    ) -> Result<(), ConsumeRefused> {
+        let mut state = self.state.lock();
+        if state.deleted() {
+            return Err(ConsumeRefused::Gone);
+        }
+        let single_active = state.settings().single_active_consumer;
+        let alone = state.consumers().is_empty();
+        // H-106, H-108.
+        let refused = consumer.info.exclusive && (!alone || single_active);
+        if refused || state.consumers().exclusive() {
+            return Err(ConsumeRefused::InUse);
+        }
+        accepted();
+        state.add_consumer(consumer, now_ms);
+        Ok(())
+    }
+
+    /// Removes a consumer. An auto-delete queue that lost its last one is deleted when the turn
+    /// ends.
+    pub fn remove_consumer(self: &Arc<Self>, id: ConsumerId, turn: &mut Turn) {
+        self.enter(turn, |state, now, fx| state.remove_consumer(id, now, fx));
+    }
+
+    /// Delivers what can be delivered: a consumer was added or has room again.
+    pub fn kick(self: &Arc<Self>, turn: &mut Turn) {
+        self.enter(turn, |state, now, fx| state.dispatch(now, fx));
+    }
+
+    /// Takes one message for `basic.get`, and how many remain ready.
+    pub fn get(self: &Arc<Self>, no_ack: bool, turn: &mut Turn) -> Option<(Entry, usize)> {
+        self.enter(turn, |state, now, fx| {
+            let entry = state.get(no_ack, now, fx)?;
+            Some((entry, state.depth().ready))
+        })
+    }
+
+    /// The client acked these deliveries of `consumer` (none for `basic.get`).
+    pub fn ack(self: &Arc<Self>, consumer: Option<ConsumerId>, entries: &[Entry], turn: &mut Turn) {
+        self.enter(turn, |state, now, fx| {
+            state.acked(consumer, entries, now, fx)
+        });
+    }
+
+    /// The client rejected these without requeue: dead-letter or drop.
+    pub fn reject(
+        self: &Arc<Self>,
+        consumer: Option<ConsumerId>,
+        entries: Vec<Entry>,
+        turn: &mut Turn,
+    ) {
+        self.enter(turn, |state, now, fx| {
+            state.rejected(consumer, entries, now, fx)
+        });
+    }
+
+    /// These deliveries come back to their places.
+    pub fn requeue(
+        self: &Arc<Self>,
+        consumer: Option<ConsumerId>,
+        entries: Vec<Entry>,
+        turn: &mut Turn,
+    ) {
+        self.enter(turn, |state, now, fx| {
+            state.requeue(consumer, entries, now, fx)
+        });
+    }
+
+    /// Drops the ready messages; returns how many.
+    pub fn purge(self: &Arc<Self>, turn: &mut Turn) -> usize {
+        self.enter(turn, |state, _, fx| state.purge(fx))
+    }
+
+    /// Ends the queue when the conditions hold; its consumers are told. Returns the ready count.
+    /// The vhost removes it from its tables; this only closes the state.
+    pub(crate) fn close(
+        self: &Arc<Self>,
+        if_unused: bool,
+        if_empty: bool,
+        turn: &mut Turn,
+    ) -> Result<usize, DeleteRefused> {
+        let (n, consumers) = self.enter(turn, |state, _, fx| {
+            let depth = state.depth();
+            if state.deleted() {
+                return Err(DeleteRefused::Gone);
+            }
+            if if_unused && depth.consumers > 0 {
+                return Err(DeleteRefused::InUse);
+            }
+            if if_empty && depth.ready > 0 {
+                return Err(DeleteRefused::NotEmpty);
+            }
+            self.deleted.store(true, Ordering::Release);
+            Ok(state.delete(fx))
+        })?;
+        consumers.iter().for_each(Consumer::tell_cancelled);
+        Ok(n)
+    }
+
+    /// A timer fired. True when the queue itself has expired.
+    pub fn expire(self: &Arc<Self>, turn: &mut Turn) -> bool {
+        self.enter(turn, |state, now, fx| state.expire(now, fx))
+    }
+
+    /// Goes on numbering above `seq`: the log still names messages up to it.
+    pub(crate) fn number_above(&self, seq: Seq) {
+        self.next_seq.fetch_max(seq + 1, Ordering::Relaxed);
+    }
+
+    /// Puts back what a restart recovered.
+    pub(crate) fn recover(&self, entries: Vec<Entry>, now_ms: u64) {
+        self.state.lock().recover(entries, now_ms);
+    }
+
+    /// Calls `see` with every consumer.
+    pub fn each_consumer(&self, mut see: impl FnMut(&ConsumerInfo)) {
+        self.state
+            .lock()
+            .consumers()
+            .iter()
+            .for_each(|consumer| see(&consumer.info));
+    }
+
+    fn enter<R>(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        work: impl FnOnce(&mut QueueState, u64, &mut Effects) -> R,
+    ) -> R {
+        let now_ms = turn.now_ms();
+        let mut fx = turn.take_effects();
+        let result = work(&mut self.state.lock(), now_ms, &mut fx);
+        turn.absorb(self, fx);
+        result
+    }
+}
+
+/// A queue as the routing tables see it: compared by identity.
+#[derive(Clone)]
+pub struct QueueHandle(pub Arc<Queue>);
+
+impl PartialEq for QueueHandle {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for QueueHandle {}
+
+impl Hash for QueueHandle {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.id().hash(hasher);
+    }
+}

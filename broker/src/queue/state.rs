@@ -1,0 +1,456 @@
+//! One queue as a state machine: entries in, deliveries and effects out.
+//!
+//! No lock, clock, disk or network in here: the time is an argument, deliveries go through
+//! [`ConsumerSink`](super::ConsumerSink), and whatever must happen elsewhere afterwards (log
+//! records, dead letters, deletion) is written into [`Effects`].
+
+use warren_storage::Seq;
+
+use super::consumers::{Consumer, Consumers};
+use super::ready::{Entry, Ready};
+use crate::arguments::{Overflow, QueueArguments};
+use crate::dead_letter::DeathReason;
+use crate::ids::ConsumerId;
+
+/// What an operation on a queue leaves to be done by its caller, after the queue is unlocked.
+#[derive(Default)]
+pub struct Effects {
+    /// Logged entries that are gone: sequence number and segment.
+    pub settled: Vec<(Seq, u32)>,
+    /// Entries that died here; their settlement follows once they are dead-lettered.
+    pub dead: Vec<(Entry, DeathReason)>,
+    /// Everything logged up to here has been handed out at least once; 0 for no news.
+    pub delivered_up_to: Seq,
+    /// Of the entries offered to `enqueue`: positions of those refused by a length limit.
+    pub rejected: Vec<u32>,
+    /// The last consumer went away from an auto-delete queue.
+    pub auto_delete: bool,
+    /// The queue's next deadline changed: tell the timers.
+    pub deadline: Option<u64>,
+}
+
+/// Counters of what happened to a queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Messages enqueued.
+    pub published: u64,
+    /// Messages handed to consumers.
+    pub delivered: u64,
+    /// Messages fetched with `basic.get`.
+    pub got: u64,
+    /// Deliveries settled by the client.
+    pub acked: u64,
+    /// Deliveries that came back.
+    pub requeued: u64,
+}
+
+/// Ready and unacked messages, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages ready for delivery.
+    pub ready: usize,
+    /// Body bytes of the ready messages.
+    pub ready_bytes: u64,
+    /// Messages handed out and not yet settled.
+    pub unacked: usize,
+    /// Body bytes of the unacked messages.
+    pub unacked_bytes: u64,
+    /// Consumers.
+    pub consumers: usize,
+}
+
+/// The state of one queue.
+pub struct QueueState {
+    settings: QueueArguments,
+    auto_delete: bool,
+    ready: Ready,
+    consumers: Consumers,
+    unacked: usize,
+    unacked_bytes: u64,
+    had_consumer: bool,
+    deleted: bool,
+    /// Highest sequence number the log already knows as delivered.
+    delivered_logged: Seq,
+    /// When the queue was last used, for `x-expires`.
+    last_used_ms: u64,
+    /// Whether any entry with a deadline was ever enqueued: without one, nothing is checked.
+    timed: bool,
+    /// The timer that is set, if any.
+    scheduled: Option<u64>,
+    stats: Stats,
+}
+
+impl QueueState {
+    /// An empty queue.
+    pub fn new(settings: QueueArguments, auto_delete: bool, now_ms: u64) -> Self {
+        let ready = Ready::new(settings.max_priority.unwrap_or(0));
+        Self {
+            settings,
+            auto_delete,
+            ready,
+            consumers: Consumers::default(),
+            unacked: 0,
+            unacked_bytes: 0,
+            had_consumer: false,
+            deleted: false,
+            delivered_logged: 0,
+            last_used_ms: now_ms,
+            timed: false,
+            scheduled: None,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Whether the queue has been deleted (a handle may outlive it).
+    pub fn deleted(&self) -> bool {
+        self.deleted
+    }
+
+    /// The arguments in force.
+    pub fn settings(&self) -> &QueueArguments {
+        &self.settings
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Numbers of messages and consumers.
+    pub fn depth(&self) -> Depth {
+        Depth {
+            ready: self.ready.len(),
+            ready_bytes: self.ready.body_bytes(),
+            unacked: self.unacked,
+            unacked_bytes: self.unacked_bytes,
+            consumers: self.consumers.len(),
+        }
+    }
+
+    /// The consumers.
+    pub fn consumers(&self) -> &Consumers {
+        &self.consumers
+    }
+
+    /// The ready entries in delivery order.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Takes in newly published entries (fields `level` and `deadline_ms` are set here) and
+    /// delivers what can be delivered. A deleted queue swallows them: that counts as confirmed.
+    pub fn enqueue(&mut self, entries: impl Iterator<Item = Entry>, now_ms: u64, fx: &mut Effects) {
+        if self.deleted {
+            entries.for_each(|entry| settle(&[entry], fx));
+            return;
+        }
+        let limited =
+            self.settings.max_length.is_some() || self.settings.max_length_bytes.is_some();
+        for (position, mut entry) in entries.enumerate() {
+            self.stats.published += 1;
+            self.fit(&mut entry, now_ms);
+            if limited && self.settings.overflow != Overflow::DropHead {
+                self.dispatch(now_ms, fx);
+                if self.over_limit(1, entry.message.body_len() as u64) {
+                    self.refuse(entry, position as u32, fx);
+                    continue;
+                }
+            }
+            self.ready.push(entry);
+            if limited && self.settings.overflow == Overflow::DropHead {
+                self.dispatch(now_ms, fx);
+                self.drop_head(fx);
+            }
+        }
+        self.dispatch(now_ms, fx);
+        if self.timed {
+            self.expire(now_ms, fx);
+        }
+    }
+
+    /// Puts back what a restart recovered, without delivering it.
+    pub fn recover(&mut self, entries: Vec<Entry>, now_ms: u64) {
+        let mut entries = entries;
+        for entry in &mut entries {
+            self.fit(entry, now_ms);
+        }
+        let newest = entries
+            .iter()
+            .filter(|e| e.redelivered)
+            .map(|e| e.seq)
+            .max();
+        self.delivered_logged = self.delivered_logged.max(newest.unwrap_or(0));
+        self.ready.requeue(entries);
+    }
+
+    /// Delivers ready messages to consumers that can take them.
+    pub fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
+        let active = self.active_consumer();
+        while !self.ready.is_empty()
+            && !self.consumers.is_empty()
+            && self.consumers.begin(self.ready.len(), active)
+        {
+            let mut any = false;
+            while self.consumers.hungry() {
+                let Some(entry) = self.ready.pop() else { break };
+                if self.timed && entry.deadline_ms < now_ms {
+                    fx.dead.push((entry, DeathReason::Expired));
+                    continue;
+                }
+                self.consumers.give(entry);
+                any = true;
+            }
+            let round = self.consumers.finish();
+            self.stats.delivered += round.delivered as u64;
+            self.unacked += round.unacked.0;
+            self.unacked_bytes += round.unacked.1;
+            fx.settled.extend(round.settled);
+            if round.delivered_up_to > self.delivered_logged {
+                self.delivered_logged = round.delivered_up_to;
+                fx.delivered_up_to = round.delivered_up_to;
+            }
+            let stuck = !any || !round.returned.is_empty();
+            if !round.returned.is_empty() {
+                self.ready.requeue(round.returned);
+            }
+            if stuck {
+                break;
+            }
+        }
+    }
+
+    /// Takes one message for `basic.get`. It is unacked afterwards unless `no_ack`.
+    pub fn get(&mut self, no_ack: bool, now_ms: u64, fx: &mut Effects) -> Option<Entry> {
+        self.last_used_ms = now_ms;
+        self.expire(now_ms, fx);
+        let entry = self.ready.pop()?;
+        self.stats.got += 1;
+        if no_ack {
+            if entry.logged() {
+                fx.settled.push((entry.seq, entry.segment));
+            }
+        } else {
+            self.unacked += 1;
+            self.unacked_bytes += entry.message.body_len() as u64;
+            if entry.logged() && entry.seq > self.delivered_logged {
+                self.delivered_logged = entry.seq;
+                fx.delivered_up_to = entry.seq;
+            }
+        }
+        Some(entry)
+    }
+
+    /// Deliveries of `consumer` (none for `basic.get`) were acked: gives back credit. The caller
+    /// still owns the entries and reports them to the log.
+    pub fn acked(
+        &mut self,
+        consumer: Option<ConsumerId>,
+        entries: &[Entry],
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.stats.acked += entries.len() as u64;
+        self.release(consumer, entries);
+        settle(entries, fx);
+        self.dispatch(now_ms, fx);
+    }
+
+    /// Deliveries were rejected without requeue: they die here.
+    pub fn rejected(
+        &mut self,
+        consumer: Option<ConsumerId>,
+        entries: Vec<Entry>,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.release(consumer, &entries);
+        if self.deleted {
+            return settle(&entries, fx);
+        }
+        fx.dead.extend(
+            entries
+                .into_iter()
+                .map(|entry| (entry, DeathReason::Rejected)),
+        );
+        self.dispatch(now_ms, fx);
+    }
+
+    /// Deliveries come back to their original places, marked redelivered.
+    pub fn requeue(
+        &mut self,
+        consumer: Option<ConsumerId>,
+        mut entries: Vec<Entry>,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.release(consumer, &entries);
+        if self.deleted {
+            return settle(&entries, fx);
+        }
+        self.stats.requeued += entries.len() as u64;
+        for entry in &mut entries {
+            entry.redelivered = true;
+            entry.deliveries = entry.deliveries.saturating_add(1);
+        }
+        self.ready.requeue(entries);
+        if self.settings.overflow == Overflow::DropHead {
+            self.drop_head(fx);
+        }
+        self.dispatch(now_ms, fx);
+        self.expire(now_ms, fx);
+    }
+
+    /// Adds a consumer. Nothing is delivered until the next [`dispatch`](Self::dispatch).
+    pub fn add_consumer(&mut self, consumer: Consumer, now_ms: u64) {
+        self.had_consumer = true;
+        self.last_used_ms = now_ms;
+        self.consumers.add(consumer);
+    }
+
+    /// Removes a consumer; its unacked deliveries stay with its channel.
+    pub fn remove_consumer(&mut self, id: ConsumerId, now_ms: u64, fx: &mut Effects) {
+        if self.consumers.remove(id).is_none() {
+            return;
+        }
+        self.last_used_ms = now_ms;
+        fx.auto_delete = self.auto_delete && self.had_consumer && self.consumers.is_empty();
+        self.dispatch(now_ms, fx);
+        self.expire(now_ms, fx);
+    }
+
+    /// Drops all ready messages and returns how many (Q-14: unacked ones stay).
+    pub fn purge(&mut self, fx: &mut Effects) -> usize {
+        let n = self.ready.len();
+        let gone = self
+            .ready
+            .drain()
+            .filter(Entry::logged)
+            .map(|e| (e.seq, e.segment));
+        fx.settled.extend(gone);
+        n
+    }
+
+    /// Ends the queue: nothing is dead-lettered. Returns the ready count and the
+    /// consumers to be told.
+    pub fn delete(&mut self, fx: &mut Effects) -> (usize, Vec<Consumer>) {
+        self.deleted = true;
+        let n = self.purge(fx);
+        (n, self.consumers.clear())
+    }
+
+    /// Declared or looked at: puts off `x-expires`.
+    pub fn touch(&mut self, now_ms: u64, fx: &mut Effects) {
+        self.last_used_ms = now_ms;
+        self.plan_deadline(fx);
+    }
+
+    /// Removes what has expired. True when the whole queue has (`x-expires`).
+    pub fn expire(&mut self, now_ms: u64, fx: &mut Effects) -> bool {
+        while let Some(entry) = self.ready.pop_expired(now_ms) {
+            fx.dead.push((entry, DeathReason::Expired));
+        }
+        if self.scheduled.is_some_and(|scheduled| scheduled <= now_ms) {
+            self.scheduled = None;
+        }
+        self.plan_deadline(fx);
+        !self.deleted
+            && self
+                .queue_deadline()
+                .is_some_and(|deadline| deadline <= now_ms)
+    }
+
+    /// The consumer served when the queue is single-active.
+    pub fn active_consumer(&self) -> Option<ConsumerId> {
+        if !self.settings.single_active_consumer {
+            return None;
+        }
+        // The oldest consumer of all; consumers are numbered by age.
+        self.consumers.iter().map(|consumer| consumer.info.id).min()
+    }
+
+    fn release(&mut self, consumer: Option<ConsumerId>, entries: &[Entry]) {
+        self.unacked = self.unacked.saturating_sub(entries.len());
+        let bytes: u64 = entries.iter().map(|e| e.message.body_len() as u64).sum();
+        self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes);
+        if let Some(id) = consumer {
+            self.consumers.release(id, entries.len() as u32);
+        }
+    }
+
+    fn fit(&mut self, entry: &mut Entry, now_ms: u64) {
+        let meta = entry.message.meta();
+        entry.level = meta.priority.min(self.ready.max_level());
+        let ttl = match (self.settings.message_ttl_ms, meta.expiration()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if let Some(ttl) = ttl {
+            let from = entry.message.enqueued_ms().min(now_ms);
+            entry.deadline_ms = from.saturating_add(ttl);
+            self.timed = true;
+        }
+    }
+
+    fn over_limit(&self, messages: usize, bytes: u64) -> bool {
+        let exceeds = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value > limit);
+        exceeds(
+            self.settings.max_length,
+            (self.ready.len() + messages) as u64,
+        ) || exceeds(
+            self.settings.max_length_bytes,
+            self.ready.body_bytes() + bytes,
+        )
+    }
+
+    fn refuse(&mut self, entry: Entry, position: u32, fx: &mut Effects) {
+        fx.rejected.push(position);
+        if self.settings.overflow == Overflow::RejectPublishDlx {
+            fx.dead.push((entry, DeathReason::MaxLen));
+        } else if entry.logged() {
+            fx.settled.push((entry.seq, entry.segment));
+        }
+    }
+
+    fn drop_head(&mut self, fx: &mut Effects) {
+        while self.over_limit(0, 0) {
+            let Some(entry) = self.ready.pop_lowest() else {
+                break;
+            };
+            fx.dead.push((entry, DeathReason::MaxLen));
+        }
+    }
+
+    fn queue_deadline(&self) -> Option<u64> {
+        let expires = self
+            .settings
+            .expires_ms
+            .filter(|_| self.consumers.is_empty())?;
+        Some(self.last_used_ms.saturating_add(expires))
+    }
+
+    /// Notes the next deadline for the timers when it moved.
+    fn plan_deadline(&mut self, fx: &mut Effects) {
+        if !self.timed && self.settings.expires_ms.is_none() {
+            return;
+        }
+        let next = [self.ready.next_deadline(), self.queue_deadline()]
+            .into_iter()
+            .flatten()
+            .min();
+        let Some(next) = next else { return };
+        // A timer already set for earlier will plan again when it fires.
+        if self.scheduled.is_none_or(|scheduled| next < scheduled) {
+            self.scheduled = Some(next);
+            fx.deadline = Some(next);
+        }
+    }
+}
+
+fn settle(entries: &[Entry], fx: &mut Effects) {
+    fx.settled.extend(
+        entries
+            .iter()
+            .filter(|e| e.logged())
+            .map(|e| (e.seq, e.segment)),
+    );
+}

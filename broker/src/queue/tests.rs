@@ -1,0 +1,385 @@
+//! Property and unit tests of the queue state machine with a sink that records what it gets.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use warren_amqp::FieldTable;
+
+use super::consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
+use super::ready::Entry;
+use super::state::{Effects, QueueState};
+use crate::arguments::{Overflow, QueueArguments};
+use crate::dead_letter::DeathReason;
+use crate::ids::{ConnectionId, ConsumerId};
+use crate::message::{Chunk, Message, Meta};
+
+/// A connection that takes up to `room` bytes and keeps what it was given.
+#[derive(Default)]
+struct Taker {
+    room: Mutex<usize>,
+    got: Mutex<Vec<Entry>>,
+    gone: Mutex<bool>,
+}
+
+impl ConsumerSink for Taker {
+    fn room(&self) -> usize {
+        *self.room.lock()
+    }
+
+    fn deliver(&self, _: &ConsumerInfo, entries: &mut Vec<Entry>) -> bool {
+        if *self.gone.lock() {
+            return false;
+        }
+        self.got.lock().append(entries);
+        true
+    }
+
+    fn cancelled(&self, _: &ConsumerInfo) {}
+}
+
+fn taker() -> Arc<Taker> {
+    Arc::new(Taker {
+        room: Mutex::new(usize::MAX),
+        ..Taker::default()
+    })
+}
+
+fn consumer(id: u64, taker: &Arc<Taker>, prefetch: u32, priority: i64) -> Consumer {
+    let credit = Arc::new(ChannelCredit::default());
+    consumer_with(id, taker, prefetch, priority, &credit)
+}
+
+fn consumer_with(
+    id: u64,
+    taker: &Arc<Taker>,
+    prefetch: u32,
+    priority: i64,
+    credit: &Arc<ChannelCredit>,
+) -> Consumer {
+    let info = ConsumerInfo {
+        id: ConsumerId(id),
+        connection: ConnectionId(1),
+        channel: 1,
+        tag: id.to_string(),
+        no_ack: false,
+        exclusive: false,
+        priority,
+        prefetch,
+        arguments: FieldTable::default(),
+    };
+    Consumer::new(
+        info,
+        Arc::clone(taker) as Arc<dyn ConsumerSink>,
+        Arc::clone(credit),
+    )
+}
+
+fn entry(seq: u64, expiration_ms: Option<u64>) -> Entry {
+    let flags = if expiration_ms.is_some() {
+        crate::message::FLAG_EXPIRES
+    } else {
+        0
+    };
+    let meta = Meta {
+        flags,
+        priority: 0,
+        expiration_ms: expiration_ms.unwrap_or(0),
+    };
+    let chunk = Chunk::single(b"\0\0", b"", b"body", meta, 0);
+    Entry {
+        seq,
+        message: Message::new(&chunk, 0),
+        segment: 1,
+        deliveries: 0,
+        redelivered: false,
+        level: 0,
+        deadline_ms: u64::MAX,
+    }
+}
+
+fn queue(settings: QueueArguments) -> QueueState {
+    QueueState::new(settings, false, 0)
+}
+
+fn publish(state: &mut QueueState, seqs: impl Iterator<Item = u64>, fx: &mut Effects) {
+    state.enqueue(seqs.map(|seq| entry(seq, None)), 0, fx);
+}
+
+fn seqs(taker: &Taker) -> Vec<u64> {
+    taker.got.lock().iter().map(|entry| entry.seq).collect()
+}
+
+#[test]
+fn h110_round_robin_among_equals() {
+    let mut state = queue(QueueArguments::default());
+    let (a, b, c) = (taker(), taker(), taker());
+    for (id, taker) in [(1, &a), (2, &b), (3, &c)] {
+        state.add_consumer(consumer(id, taker, 0, 0), 0);
+    }
+    let mut fx = Effects::default();
+    publish(&mut state, 1..=4, &mut fx);
+    publish(&mut state, 5..=6, &mut fx);
+    let mut all = [seqs(&a), seqs(&b), seqs(&c)];
+    all.sort();
+    assert_eq!(all, [vec![1, 4], vec![2, 5], vec![3, 6]]);
+}
+
+#[test]
+fn h111_higher_priority_first_while_it_has_room() {
+    let mut state = queue(QueueArguments::default());
+    let (low, high) = (taker(), taker());
+    state.add_consumer(consumer(1, &low, 10, 0), 0);
+    state.add_consumer(consumer(2, &high, 2, 5), 0);
+    let mut fx = Effects::default();
+    publish(&mut state, 1..=4, &mut fx);
+    assert_eq!((seqs(&high), seqs(&low)), (vec![1, 2], vec![3, 4]));
+}
+
+#[test]
+fn h72_a_shared_limit_holds_over_consumers() {
+    let mut state = queue(QueueArguments::default());
+    let (a, b) = (taker(), taker());
+    let credit = Arc::new(ChannelCredit::default());
+    credit.set_limit(3);
+    state.add_consumer(consumer_with(1, &a, 0, 0, &credit), 0);
+    state.add_consumer(consumer_with(2, &b, 0, 0, &credit), 0);
+    let mut fx = Effects::default();
+    publish(&mut state, 1..=10, &mut fx);
+    assert_eq!(a.got.lock().len() + b.got.lock().len(), 3);
+    credit.release(2);
+    state.dispatch(0, &mut fx);
+    assert_eq!(a.got.lock().len() + b.got.lock().len(), 5);
+}
+
+#[test]
+fn a_consumer_that_is_gone_gives_its_messages_back() {
+    let mut state = queue(QueueArguments::default());
+    let (dead, alive) = (taker(), taker());
+    *dead.gone.lock() = true;
+    state.add_consumer(consumer(1, &dead, 0, 0), 0);
+    state.add_consumer(consumer(2, &alive, 0, 0), 0);
+    let mut fx = Effects::default();
+    publish(&mut state, 1..=4, &mut fx);
+    state.remove_consumer(ConsumerId(1), 0, &mut fx);
+    let mut got = seqs(&alive);
+    got.sort_unstable();
+    assert_eq!(got, [1, 2, 3, 4]);
+    assert!(alive.got.lock().iter().all(|entry| !entry.redelivered));
+}
+
+#[test]
+fn q41_expired_messages_are_never_delivered() {
+    let mut state = queue(QueueArguments::default());
+    let mut fx = Effects::default();
+    state.enqueue(
+        [entry(1, Some(10)), entry(2, Some(1000)), entry(3, None)].into_iter(),
+        0,
+        &mut fx,
+    );
+    assert_eq!(fx.deadline, Some(10));
+    assert!(!state.expire(10, &mut fx));
+    assert_eq!(fx.dead.len(), 1);
+    assert_eq!((fx.dead[0].0.seq, fx.dead[0].1), (1, DeathReason::Expired));
+    let taker = taker();
+    state.add_consumer(consumer(1, &taker, 0, 0), 2000);
+    state.dispatch(2000, &mut fx);
+    assert_eq!(seqs(&taker), [3]);
+}
+
+#[test]
+fn q43_ttl_zero_is_delivered_at_once_or_not_at_all() {
+    let mut state = queue(QueueArguments {
+        message_ttl_ms: Some(0),
+        ..Default::default()
+    });
+    let mut fx = Effects::default();
+    publish(&mut state, 1..=1, &mut fx);
+    assert_eq!(fx.dead.len(), 1);
+    let taker = taker();
+    state.add_consumer(consumer(1, &taker, 0, 0), 0);
+    publish(&mut state, 2..=2, &mut fx);
+    assert_eq!((seqs(&taker), fx.dead.len()), (vec![2], 1));
+}
+
+#[test]
+fn q45_an_unused_queue_expires() {
+    let mut state = queue(QueueArguments {
+        expires_ms: Some(100),
+        ..Default::default()
+    });
+    let mut fx = Effects::default();
+    state.touch(50, &mut fx);
+    assert_eq!(fx.deadline.take(), Some(150));
+    assert!(!state.expire(149, &mut fx));
+    let taker = taker();
+    state.add_consumer(consumer(1, &taker, 0, 0), 149);
+    assert!(!state.expire(1000, &mut fx));
+    state.remove_consumer(ConsumerId(1), 1000, &mut fx);
+    assert_eq!(fx.deadline, Some(1100));
+    assert!(state.expire(1100, &mut fx));
+}
+
+#[test]
+fn q48_q49_length_limits() {
+    let mut state = queue(QueueArguments {
+        max_length: Some(2),
+        ..Default::default()
+    });
+    let mut fx = Effects::default();
+    publish(&mut state, 1..=3, &mut fx);
+    assert_eq!(fx.dead.iter().map(|(e, _)| e.seq).collect::<Vec<_>>(), [1]);
+    let reject = QueueArguments {
+        max_length: Some(2),
+        overflow: Overflow::RejectPublish,
+        ..Default::default()
+    };
+    let (mut state, mut fx) = (queue(reject), Effects::default());
+    publish(&mut state, 1..=4, &mut fx);
+    assert_eq!(
+        (fx.rejected, fx.settled),
+        (vec![2, 3], vec![(3, 1), (4, 1)])
+    );
+    assert_eq!(state.depth().ready, 2);
+}
+
+#[test]
+fn q83_single_active_consumer_hands_over() {
+    let single = QueueArguments {
+        single_active_consumer: true,
+        ..Default::default()
+    };
+    let (mut state, mut fx) = (queue(single), Effects::default());
+    let (a, b) = (taker(), taker());
+    state.add_consumer(consumer(1, &a, 0, 0), 0);
+    state.add_consumer(consumer(2, &b, 0, 9), 0);
+    publish(&mut state, 1..=2, &mut fx);
+    state.remove_consumer(ConsumerId(1), 0, &mut fx);
+    publish(&mut state, 3..=3, &mut fx);
+    assert_eq!((seqs(&a), seqs(&b)), (vec![1, 2], vec![3]));
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Publish(u64),
+    Consume { prefetch: u32 },
+    Cancel,
+    Ack(usize),
+    Requeue(usize),
+    Reject(usize),
+    Get,
+    Room(bool),
+    Purge,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (1u64..8).prop_map(Op::Publish),
+        2 => (0u32..5).prop_map(|prefetch| Op::Consume { prefetch }),
+        1 => Just(Op::Cancel),
+        6 => (0usize..50).prop_map(Op::Ack),
+        3 => (0usize..50).prop_map(Op::Requeue),
+        2 => (0usize..50).prop_map(Op::Reject),
+        2 => Just(Op::Get),
+        2 => any::<bool>().prop_map(Op::Room),
+        1 => Just(Op::Purge),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: every message is ready, unacked or gone, exactly once; counters agree;
+    /// no prefetch is exceeded; nothing waits while somebody could take it; first deliveries
+    /// come in order.
+    #[test]
+    fn nothing_is_lost_or_doubled(ops in prop::collection::vec(op(), 1..80)) {
+        let mut state = queue(QueueArguments::default());
+        let mut fx = Effects::default();
+        let mut takers: Vec<(u64, u32, Arc<Taker>)> = Vec::new();
+        // Unacked deliveries: consumer (0 for get) and entry.
+        let mut unacked: Vec<(u64, Entry)> = Vec::new();
+        let (mut next_seq, mut next_id, mut gone, mut last_first) = (1, 1, 0, 0);
+        for op in ops {
+            match op {
+                Op::Publish(n) => {
+                    publish(&mut state, next_seq..next_seq + n, &mut fx);
+                    next_seq += n;
+                }
+                Op::Consume { prefetch } => {
+                    let taker = taker();
+                    state.add_consumer(consumer(next_id, &taker, prefetch, 0), 0);
+                    takers.push((next_id, prefetch, taker));
+                    next_id += 1;
+                    state.dispatch(0, &mut fx);
+                }
+                Op::Cancel => {
+                    if let Some((id, _, taker)) = takers.pop() {
+                        let rest = std::mem::take(&mut *taker.got.lock());
+                        unacked.extend(rest.into_iter().map(|entry| (id, entry)));
+                        state.remove_consumer(ConsumerId(id), 0, &mut fx);
+                    }
+                }
+                Op::Ack(at) | Op::Requeue(at) | Op::Reject(at) if !unacked.is_empty() => {
+                    let (id, entry) = unacked.remove(at % unacked.len());
+                    let from = (id != 0).then_some(ConsumerId(id));
+                    match op {
+                        Op::Ack(_) => {
+                            gone += 1;
+                            state.acked(from, &[entry], 0, &mut fx);
+                        }
+                        Op::Requeue(_) => state.requeue(from, vec![entry], 0, &mut fx),
+                        _ => {
+                            gone += 1;
+                            state.rejected(from, vec![entry], 0, &mut fx);
+                        }
+                    }
+                }
+                Op::Get => {
+                    if let Some(entry) = state.get(false, 0, &mut fx) {
+                        if !entry.redelivered {
+                            prop_assert!(entry.seq > last_first);
+                            last_first = entry.seq;
+                        }
+                        unacked.push((0, entry));
+                    }
+                }
+                Op::Room(room) => {
+                    for (_, _, taker) in &takers {
+                        *taker.room.lock() = if room { usize::MAX } else { 0 };
+                    }
+                    state.dispatch(0, &mut fx);
+                }
+                Op::Purge => gone += state.purge(&mut fx) as u64,
+                _ => {}
+            }
+            let mut delivered: Vec<(u64, Entry)> = Vec::new();
+            for (id, _, taker) in &takers {
+                delivered.extend(std::mem::take(&mut *taker.got.lock()).into_iter().map(|e| (*id, e)));
+            }
+            delivered.sort_by_key(|(_, entry)| entry.seq);
+            for (id, entry) in delivered {
+                if !entry.redelivered {
+                    prop_assert!(entry.seq > last_first, "{} after {last_first}", entry.seq);
+                    last_first = entry.seq;
+                }
+                unacked.push((id, entry));
+            }
+            let depth = state.depth();
+            prop_assert_eq!(depth.unacked, unacked.len());
+            prop_assert_eq!(depth.unacked_bytes, 4 * unacked.len() as u64);
+            prop_assert_eq!((depth.ready + unacked.len()) as u64 + gone, next_seq - 1);
+            for (id, prefetch, taker) in &takers {
+                let held = unacked.iter().filter(|(by, _)| by == id).count();
+                prop_assert!(*prefetch == 0 || held <= *prefetch as usize);
+                let free = *prefetch == 0 || held < *prefetch as usize;
+                let idle = free && *taker.room.lock() > 0;
+                prop_assert!(!idle || depth.ready == 0, "ready messages and an idle consumer");
+            }
+            let mut seen: Vec<u64> = unacked.iter().map(|(_, e)| e.seq).collect();
+            seen.extend(state.ready().iter().map(|e| e.seq));
+            let n = seen.len();
+            seen.sort_unstable();
+            seen.dedup();
+            prop_assert_eq!(seen.len(), n);
+        }
+    }
+}

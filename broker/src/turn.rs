@@ -1,0 +1,118 @@
+//! A turn: one caller's piece of work (a read buffer's worth of frames, a timer, a request),
+//! and what that work leaves to be done once no queue is locked.
+//!
+//! Queues write into it; [`Broker::finish`](crate::Broker::finish) carries it out: dead letters
+//! are published, settlements are logged (after the dead letters, so that a crash between the
+//! two duplicates rather than loses), auto-delete queues are removed, timers are set. A turn is
+//! reused: its buffers keep their capacity.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use warren_storage::Batch;
+
+use crate::dead_letter::DeathReason;
+use crate::queue::{Effects, Entry, Queue};
+
+/// A message that died in `queue`.
+pub(crate) struct Dead {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) entry: Entry,
+    pub(crate) reason: DeathReason,
+}
+
+/// See the module documentation.
+pub struct Turn {
+    now_ms: u64,
+    effects: Effects,
+    /// Settlements and marks to be appended to the commit log.
+    pub(crate) log: Batch,
+    pub(crate) dead: VecDeque<Dead>,
+    pub(crate) unused: Vec<Arc<Queue>>,
+    pub(crate) deadlines: Vec<(u64, Arc<Queue>)>,
+    catalog_index: u64,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Turn {
+    /// A turn at `now_ms`, Unix milliseconds.
+    pub fn new(now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            effects: Effects::default(),
+            log: Batch::new(),
+            dead: VecDeque::new(),
+            unused: Vec::new(),
+            deadlines: Vec::new(),
+            catalog_index: 0,
+        }
+    }
+
+    /// The time of this turn, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Starts the next piece of work.
+    pub fn begin(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// Whether [`Broker::finish`](crate::Broker::finish) has nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.log.is_empty()
+            && self.dead.is_empty()
+            && self.unused.is_empty()
+            && self.deadlines.is_empty()
+    }
+
+    /// The catalog command that must be durable before the replies of this turn may be sent;
+    /// starts over at 0.
+    pub fn take_catalog_index(&mut self) -> u64 {
+        std::mem::take(&mut self.catalog_index)
+    }
+
+    /// Holds the replies of this turn back until catalog command `index` is durable.
+    pub(crate) fn need_catalog(&mut self, index: u64) {
+        self.catalog_index = self.catalog_index.max(index);
+    }
+
+    pub(crate) fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes over what a queue operation left behind.
+    pub(crate) fn absorb(&mut self, queue: &Arc<Queue>, mut fx: Effects) {
+        if fx.delivered_up_to != 0 {
+            self.log.delivered(queue.id(), fx.delivered_up_to);
+            fx.delivered_up_to = 0;
+        }
+        for (seq, segment) in fx.settled.drain(..) {
+            self.log.settle(queue.id(), seq, segment);
+        }
+        for (entry, reason) in fx.dead.drain(..) {
+            if queue.dead_letter().is_some() {
+                self.dead.push_back(Dead {
+                    queue: Arc::clone(queue),
+                    entry,
+                    reason,
+                });
+            } else if entry.logged() {
+                self.log.settle(queue.id(), entry.seq, entry.segment);
+            }
+        }
+        if std::mem::take(&mut fx.auto_delete) {
+            self.unused.push(Arc::clone(queue));
+        }
+        if let Some(deadline) = fx.deadline.take() {
+            self.deadlines.push((deadline, Arc::clone(queue)));
+        }
+        fx.rejected.clear();
+        self.effects = fx;
+    }
+}

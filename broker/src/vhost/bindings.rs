@@ -1,0 +1,165 @@
+//! Binding and unbinding queues and exchanges.
+
+use std::sync::Arc;
+
+use warren_amqp::{FieldTable, ReplyError};
+use warren_exchanges::{Destination, ExchangeKind, validate_headers_arguments};
+
+use super::exchanges::refuse_default;
+use super::{Vhost, clean_name};
+use crate::auth::Access;
+use crate::catalog::{BindingDef, Command};
+use crate::queue::QueueHandle;
+use crate::session::Session;
+use crate::turn::Turn;
+
+/// `queue.bind`, `exchange.bind` and their opposites as asked for.
+#[derive(Clone, Debug)]
+pub struct BindingRequest {
+    /// Source exchange.
+    pub source: String,
+    /// Destination queue or exchange.
+    pub destination: String,
+    /// Whether the destination is a queue.
+    pub to_queue: bool,
+    /// Routing key.
+    pub routing_key: String,
+    /// Arguments.
+    pub arguments: FieldTable,
+}
+
+impl Vhost {
+    /// Binds. 404 when an end is missing.
+    pub fn bind(
+        &self,
+        session: &mut Session,
+        mut request: BindingRequest,
+        turn: &mut Turn,
+    ) -> Result<(), ReplyError> {
+        check_binding(session, &mut request)?;
+        let _topology = self.topology.lock();
+        let (destination, to_durable) = self.destination(session, &request)?;
+        let source = self.exchange(&request.source)?;
+        if source.kind == ExchangeKind::Headers {
+            validate_headers_arguments(&request.arguments)
+                .map_err(ReplyError::precondition_failed)?;
+        }
+        let durable = source.durable && to_durable;
+        let new = self.install_binding(&request, destination)?;
+        if new && durable {
+            self.propose(
+                Command::Bind {
+                    vhost: self.name.to_string(),
+                    binding: def(request),
+                },
+                turn,
+            )?;
+        } else {
+            self.await_defined(durable, turn);
+        }
+        Ok(())
+    }
+
+    /// Unbinds; whatever is missing is no error.
+    pub fn unbind(
+        &self,
+        session: &mut Session,
+        mut request: BindingRequest,
+        turn: &mut Turn,
+    ) -> Result<(), ReplyError> {
+        check_binding(session, &mut request)?;
+        let _topology = self.topology.lock();
+        let (destination, to_durable) = match self.destination(session, &request) {
+            Ok(found) => found,
+            Err(error) if error.code == warren_amqp::ReplyCode::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Ok(source) = self.exchange(&request.source) else {
+            return Ok(());
+        };
+        let unbound = self.routing.write().unbind(
+            &request.source,
+            &destination,
+            &request.routing_key,
+            &request.arguments,
+        );
+        if !unbound.removed {
+            return Ok(());
+        }
+        self.bump_generation();
+        let emptied = request.source.clone();
+        if source.durable && to_durable {
+            let binding = def(request);
+            self.propose(
+                Command::Unbind {
+                    vhost: self.name.to_string(),
+                    binding,
+                },
+                turn,
+            )?;
+        }
+        if unbound.source_now_empty {
+            self.remove_unbound(vec![emptied], turn);
+        }
+        Ok(())
+    }
+
+    /// Puts a binding into the tables; both ends exist. Whether it was new.
+    pub(crate) fn install_binding(
+        &self,
+        request: &BindingRequest,
+        destination: Destination<QueueHandle>,
+    ) -> Result<bool, ReplyError> {
+        let (key, arguments) = (&request.routing_key, &request.arguments);
+        let bound = self
+            .routing
+            .write()
+            .bind(&request.source, destination, key, arguments);
+        let new = bound.map_err(|error| ReplyError::precondition_failed(error.to_string()))?;
+        if new {
+            self.bump_generation();
+        }
+        Ok(new)
+    }
+
+    fn destination(
+        &self,
+        session: &Session,
+        request: &BindingRequest,
+    ) -> Result<(Destination<QueueHandle>, bool), ReplyError> {
+        if request.to_queue {
+            let queue = self.queue(&request.destination)?;
+            self.check_owner(&queue, session.connection)?;
+            let durable = queue.durable();
+            return Ok((Destination::Queue(QueueHandle(Arc::clone(&queue))), durable));
+        }
+        let exchange = self.exchange(&request.destination)?;
+        Ok((
+            Destination::Exchange(exchange.name.clone()),
+            exchange.durable,
+        ))
+    }
+}
+
+fn check_binding(session: &mut Session, request: &mut BindingRequest) -> Result<(), ReplyError> {
+    request.source = clean_name(&request.source);
+    request.destination = clean_name(&request.destination);
+    refuse_default(&request.source)?;
+    if request.to_queue {
+        session.check_queue(Access::Write, &request.destination)?;
+    } else {
+        refuse_default(&request.destination)?;
+        session.check_exchange(Access::Write, &request.destination)?;
+    }
+    session.check_exchange(Access::Read, &request.source)
+}
+
+fn def(request: BindingRequest) -> BindingDef {
+    BindingDef {
+        source: request.source,
+        destination: request.destination,
+        destination_is_queue: request.to_queue,
+        routing_key: request.routing_key,
+        arguments: request.arguments,
+    }
+}

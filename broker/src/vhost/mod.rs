@@ -1,0 +1,159 @@
+//! One virtual host while the node runs: its exchanges, queues and bindings, durable or not.
+//!
+//! Lookups by name go to concurrent maps and hand out `Arc`s. Every change of the topology
+//! (declare, delete, bind, unbind) takes the vhost's topology lock first, so that checks and
+//! changes over several objects are one step; durable ones also go through the catalog.
+//! Lock order: topology, then catalog, then routing; a queue's own lock is never held here.
+
+mod bindings;
+mod exchanges;
+mod queues;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use warren_amqp::{FieldTable, ReplyError};
+use warren_exchanges::{ExchangeKind, RoutingTable};
+
+pub use bindings::BindingRequest;
+pub use exchanges::{Exchange, ExchangeRequest};
+pub use queues::{Declared, QueueRequest, generated_name};
+
+use crate::broker::Shared;
+use crate::queue::{Queue, QueueHandle};
+use crate::route::REPLY_TO;
+
+/// A virtual host.
+pub struct Vhost {
+    name: Arc<str>,
+    shared: Arc<Shared>,
+    exchanges: DashMap<String, Arc<Exchange>>,
+    queues: DashMap<String, Arc<Queue>>,
+    /// Hidden queues of direct reply-to, by their full pseudo-queue name.
+    replies: DashMap<String, Arc<Queue>>,
+    routing: RwLock<RoutingTable<QueueHandle>>,
+    generation: AtomicU64,
+    topology: Mutex<()>,
+}
+
+/// The exchanges every vhost has.
+const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.topic", ExchangeKind::Topic, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+];
+
+impl Vhost {
+    /// An empty vhost with the predeclared exchanges.
+    pub(crate) fn new(name: &str, shared: &Arc<Shared>) -> Arc<Self> {
+        let vhost = Self {
+            name: name.into(),
+            shared: Arc::clone(shared),
+            exchanges: DashMap::new(),
+            queues: DashMap::new(),
+            replies: DashMap::new(),
+            routing: RwLock::new(RoutingTable::new()),
+            generation: AtomicU64::new(1),
+            topology: Mutex::new(()),
+        };
+        for (name, kind, internal) in PREDECLARED {
+            vhost.install_exchange(Exchange {
+                name: name.to_owned(),
+                kind,
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: FieldTable::default(),
+                alternate: None,
+            });
+        }
+        Arc::new(vhost)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Moves whenever a remembered route may have become wrong.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The binding tables.
+    pub fn routing(&self) -> RwLockReadGuard<'_, RoutingTable<QueueHandle>> {
+        self.routing.read()
+    }
+
+    /// The exchange of that name, or 404.
+    pub fn exchange(&self, name: &str) -> Result<Arc<Exchange>, ReplyError> {
+        let found = self
+            .exchanges
+            .get(name)
+            .map(|exchange| Arc::clone(&exchange));
+        found.ok_or_else(|| {
+            ReplyError::not_found(format!("no exchange '{name}' in vhost '{}'", self.name))
+        })
+    }
+
+    /// The queue of that name, or 404.
+    pub fn queue(&self, name: &str) -> Result<Arc<Queue>, ReplyError> {
+        self.find_queue(name).ok_or_else(|| {
+            ReplyError::not_found(format!("no queue '{name}' in vhost '{}'", self.name))
+        })
+    }
+
+    /// The queue of that name, if there is one.
+    pub fn find_queue(&self, name: &str) -> Option<Arc<Queue>> {
+        self.queues.get(name).map(|queue| Arc::clone(&queue))
+    }
+
+    /// Where the default exchange sends `key`: the queue of that name or a reply-to pseudo-queue.
+    pub(crate) fn default_target(&self, key: &str) -> Option<Arc<Queue>> {
+        self.find_queue(key).or_else(|| {
+            if !key.starts_with(REPLY_TO) {
+                return None;
+            }
+            self.replies.get(key).map(|queue| Arc::clone(&queue))
+        })
+    }
+
+    /// All queues, in no order.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.queues.iter().map(|queue| Arc::clone(&queue)).collect()
+    }
+
+    /// Number of queues.
+    pub fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// All exchanges, in no order.
+    pub fn exchanges(&self) -> Vec<Arc<Exchange>> {
+        self.exchanges
+            .iter()
+            .map(|exchange| Arc::clone(&exchange))
+            .collect()
+    }
+
+    /// Number of exchanges.
+    pub fn exchange_count(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Remembered routes must be found anew.
+    fn bump_generation(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// CR and LF are stripped from names.
+fn clean_name(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '\r' | '\n')).collect()
+}

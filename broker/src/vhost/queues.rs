@@ -1,0 +1,346 @@
+//! Declaring, deleting and purging queues.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use warren_amqp::{FieldTable, ReplyError};
+use warren_storage::QueueId;
+
+use super::{Vhost, clean_name};
+use crate::arguments::{QueueArguments, QueueShape, check_queue_equivalent, parse_queue_arguments};
+use crate::auth::Access;
+use crate::catalog::Command;
+use crate::ids::ConnectionId;
+use crate::queue::{DeleteRefused, Depth, Queue, QueueDefinition, QueueHandle};
+use crate::route::REPLY_TO;
+use crate::session::Session;
+use crate::turn::Turn;
+
+/// `queue.declare` as asked for.
+#[derive(Clone, Debug)]
+pub struct QueueRequest {
+    /// Its name; empty to have one made.
+    pub name: String,
+    /// Only check that it exists.
+    pub passive: bool,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Belongs to the declaring connection.
+    pub exclusive: bool,
+    /// Deleted with its last consumer.
+    pub auto_delete: bool,
+    /// Arguments.
+    pub arguments: FieldTable,
+}
+
+/// The answer to a declare.
+pub struct Declared {
+    /// Its name, made up if none was given.
+    pub name: String,
+    /// Ready messages.
+    pub messages: usize,
+    /// Consumers.
+    pub consumers: usize,
+    /// The queue, when the declare created it as exclusive: to be deleted with the connection.
+    pub exclusive: Option<Arc<Queue>>,
+}
+
+impl Vhost {
+    /// Declares a queue (section 4.1). Errors are those of the protocol.
+    pub fn declare_queue(
+        &self,
+        session: &mut Session,
+        mut request: QueueRequest,
+        turn: &mut Turn,
+    ) -> Result<Declared, ReplyError> {
+        request.name = clean_name(&request.name);
+        if request.name.starts_with(REPLY_TO) {
+            return self.declare_reply_queue(request.name);
+        }
+        if request.passive {
+            let queue = self.queue(&request.name)?;
+            self.check_owner(&queue, session.connection)?;
+            return Ok(declared(&queue, queue.touch(turn)));
+        }
+        if request.name.starts_with("amq.") {
+            let text = format!(
+                "queue name '{}' contains reserved prefix 'amq.*'",
+                request.name
+            );
+            return Err(ReplyError::access_refused(text));
+        }
+        if request.name.is_empty() {
+            request.name = generated_name("amq.gen-");
+        }
+        session.check_queue(Access::Configure, &request.name)?;
+        if let Some(queue) = self.find_queue(&request.name) {
+            return self.redeclare(session, &queue, &request, turn);
+        }
+        let _topology = self.topology.lock();
+        if let Some(queue) = self.find_queue(&request.name) {
+            return self.redeclare(session, &queue, &request, turn);
+        }
+        self.create_queue(session, request, turn)
+    }
+
+    /// Deletes a queue (Q-12); a missing one is no error. Returns the ready count.
+    pub fn delete_queue(
+        &self,
+        session: &mut Session,
+        name: &str,
+        if_unused: bool,
+        if_empty: bool,
+        turn: &mut Turn,
+    ) -> Result<usize, ReplyError> {
+        let name = clean_name(name);
+        session.check_queue(Access::Configure, &name)?;
+        let Some(queue) = self.find_queue(&name) else {
+            return Ok(0);
+        };
+        self.check_owner(&queue, session.connection)?;
+        match self.remove_queue(&queue, if_unused, if_empty, turn) {
+            Ok(n) => Ok(n),
+            Err(DeleteRefused::Gone) => Ok(0),
+            Err(DeleteRefused::InUse) => Err(ReplyError::precondition_failed(format!(
+                "queue '{name}' in vhost '{}' in use",
+                self.name
+            ))),
+            Err(DeleteRefused::NotEmpty) => Err(ReplyError::precondition_failed(format!(
+                "queue '{name}' in vhost '{}' not empty",
+                self.name
+            ))),
+        }
+    }
+
+    /// Drops the ready messages (Q-14); returns how many.
+    pub fn purge_queue(
+        &self,
+        session: &mut Session,
+        name: &str,
+        turn: &mut Turn,
+    ) -> Result<usize, ReplyError> {
+        Ok(self.readable_queue(session, name)?.purge(turn))
+    }
+
+    /// The queue of that name for consume, get or purge: 403, 404 or 405 when it may not be read.
+    pub fn readable_queue(
+        &self,
+        session: &mut Session,
+        name: &str,
+    ) -> Result<Arc<Queue>, ReplyError> {
+        session.check_queue(Access::Read, name)?;
+        let queue = self.queue(name)?;
+        self.check_owner(&queue, session.connection)?;
+        Ok(queue)
+    }
+
+    /// Removes a queue with its bindings; its consumers are told.
+    pub fn remove_queue(
+        &self,
+        queue: &Arc<Queue>,
+        if_unused: bool,
+        if_empty: bool,
+        turn: &mut Turn,
+    ) -> Result<usize, DeleteRefused> {
+        let _topology = self.topology.lock();
+        let n = queue.close(if_unused, if_empty, turn)?;
+        self.queues
+            .remove_if(queue.name(), |_, found| Arc::ptr_eq(found, queue));
+        let unbound = self
+            .routing
+            .write()
+            .remove_queue(&QueueHandle(Arc::clone(queue)));
+        self.bump_generation();
+        if queue.durable() {
+            let name = queue.name().to_owned();
+            let command = Command::DeleteQueue {
+                vhost: self.name.to_string(),
+                name,
+            };
+            if let Err(error) = self.propose(command, turn) {
+                tracing::error!(queue = queue.name(), vhost = %self.name, %error, "delete failed");
+            }
+        }
+        self.remove_unbound(unbound, turn);
+        Ok(n)
+    }
+
+    /// Makes the hidden queue of a direct reply-to consumer and returns it.
+    pub fn open_reply_queue(&self, connection: ConnectionId, now_ms: u64) -> Arc<Queue> {
+        let name = generated_name(&format!("{REPLY_TO}."));
+        let definition = QueueDefinition {
+            id: self.shared.transient_queue_id(),
+            vhost: Arc::clone(&self.name),
+            name: name.clone(),
+            durable: false,
+            auto_delete: false,
+            owner: Some(connection),
+            arguments: FieldTable::default(),
+        };
+        let queue = Queue::new(definition, QueueArguments::default(), now_ms);
+        self.replies.insert(name, Arc::clone(&queue));
+        queue
+    }
+
+    /// Ends a direct reply-to queue.
+    pub fn close_reply_queue(&self, queue: &Arc<Queue>, turn: &mut Turn) {
+        self.replies.remove(queue.name());
+        let _ = queue.close(false, false, turn);
+        self.bump_generation();
+    }
+
+    /// Puts a queue into the tables; no checks.
+    pub(crate) fn install_queue(&self, queue: Arc<Queue>) {
+        self.queues.insert(queue.name().to_owned(), queue);
+    }
+
+    /// 405 when the queue is exclusive to another connection (Q-8).
+    pub fn check_owner(&self, queue: &Queue, connection: ConnectionId) -> Result<(), ReplyError> {
+        match queue.definition().owner {
+            Some(owner) if owner != connection => Err(self.locked(queue.name())),
+            _ => Ok(()),
+        }
+    }
+
+    fn locked(&self, name: &str) -> ReplyError {
+        ReplyError::resource_locked(format!(
+            "cannot obtain exclusive access to locked queue '{name}' in vhost '{}'. It could be \
+             originally declared on another connection or the exclusive property value does not \
+             match that of the original declaration.",
+            self.name
+        ))
+    }
+
+    fn redeclare(
+        &self,
+        session: &Session,
+        queue: &Arc<Queue>,
+        request: &QueueRequest,
+        turn: &mut Turn,
+    ) -> Result<Declared, ReplyError> {
+        self.check_owner(queue, session.connection)?;
+        let definition = queue.definition();
+        if definition.owner.is_some() != request.exclusive {
+            return Err(self.locked(&request.name));
+        }
+        let current = QueueShape {
+            durable: definition.durable,
+            auto_delete: definition.auto_delete,
+            arguments: &definition.arguments,
+        };
+        let wanted = QueueShape {
+            durable: request.durable,
+            auto_delete: request.auto_delete,
+            arguments: &request.arguments,
+        };
+        check_queue_equivalent(&request.name, &self.name, &current, &wanted)?;
+        self.await_defined(queue.durable(), turn);
+        Ok(declared(queue, queue.touch(turn)))
+    }
+
+    fn create_queue(
+        &self,
+        session: &mut Session,
+        request: QueueRequest,
+        turn: &mut Turn,
+    ) -> Result<Declared, ReplyError> {
+        let settings = parse_queue_arguments(
+            &request.name,
+            &self.name,
+            &request.arguments,
+            request.durable,
+            request.exclusive,
+            request.auto_delete,
+        )?;
+        if let Some(exchange) = &settings.dead_letter_exchange {
+            session.check_queue(Access::Read, &request.name)?;
+            session.check_exchange(Access::Write, exchange)?;
+        }
+        let durable = request.durable && !request.exclusive;
+        let id = self.shared.next_queue_id(durable);
+        let defined_at = if durable {
+            let command = Command::DeclareQueue {
+                vhost: self.name.to_string(),
+                name: request.name.clone(),
+                id: id.0,
+                auto_delete: request.auto_delete,
+                arguments: request.arguments.clone(),
+            };
+            self.propose(command, turn)?
+        } else {
+            0
+        };
+        let definition = QueueDefinition {
+            id,
+            vhost: Arc::clone(&self.name),
+            name: request.name,
+            durable: request.durable,
+            auto_delete: request.auto_delete,
+            owner: request.exclusive.then_some(session.connection),
+            arguments: request.arguments,
+        };
+        let queue = Queue::new(definition, settings, turn.now_ms());
+        queue.set_defined_at(defined_at);
+        let depth = queue.touch(turn);
+        self.install_queue(Arc::clone(&queue));
+        let mut declared = declared(&queue, depth);
+        declared.exclusive = request.exclusive.then_some(queue);
+        Ok(declared)
+    }
+
+    /// Declaring a direct reply-to name only asks whether it lives (Q-103).
+    fn declare_reply_queue(&self, name: String) -> Result<Declared, ReplyError> {
+        if name != REPLY_TO && !self.replies.contains_key(&name) {
+            return Err(ReplyError::not_found(format!(
+                "no queue '{name}' in vhost '{}'",
+                self.name
+            )));
+        }
+        Ok(Declared {
+            name,
+            messages: 0,
+            consumers: 1,
+            exclusive: None,
+        })
+    }
+}
+
+fn declared(queue: &Queue, depth: Depth) -> Declared {
+    Declared {
+        name: queue.name().to_owned(),
+        messages: depth.ready,
+        consumers: depth.consumers,
+        exclusive: None,
+    }
+}
+
+/// `prefix` and 22 random base64url characters (Q-2, H-100).
+pub fn generated_name(prefix: &str) -> String {
+    let mut random = [0u8; 16];
+    // Without system randomness no unique name can be promised; nothing sensible remains to do.
+    getrandom::fill(&mut random).expect("the operating system provides randomness");
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random))
+}
+
+/// Bit that marks identities of queues the commit log never sees.
+const TRANSIENT: u64 = 1 << 63;
+
+impl crate::broker::Shared {
+    fn next_queue_id(&self, durable: bool) -> QueueId {
+        if !durable {
+            return self.transient_queue_id();
+        }
+        QueueId(
+            self.next_durable_queue
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+        )
+    }
+
+    fn transient_queue_id(&self) -> QueueId {
+        let n = self
+            .next_transient_queue
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        QueueId(n | TRANSIENT)
+    }
+}

@@ -1,0 +1,105 @@
+//! Starting the parts that are not AMQP: the broker from its data directory, the watch on memory
+//! and disk, the HTTP listeners.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use warren_broker::alarms::Monitor;
+use warren_broker::auth::{DefaultUser, LoopbackUsers, bootstrap};
+use warren_broker::catalog::{Catalog, Definitions};
+use warren_broker::{Broker, Settings};
+
+use crate::clock;
+use crate::config::Config;
+
+/// Opens the data directory and recovers what is in it. A new node gets its first user, unless a
+/// definitions file brings users; the file is imported at every start.
+pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
+    let settings = Settings {
+        node_name: config.node_name.clone(),
+        cluster_name: config.cluster_name.clone(),
+        loopback_users: LoopbackUsers::only(config.login.loopback_users.iter().cloned()),
+        max_message_size: config.limits.max_message_size,
+    };
+    let definitions = read_definitions(config)?;
+    let prepare = |catalog: &Catalog| match &definitions {
+        Some(definitions) => import(catalog, definitions),
+        None => first_user(catalog, config),
+    };
+    Broker::open(&config.data_dir, settings, clock::now_ms(), prepare)
+        .map_err(|error| error.to_string())
+}
+
+fn first_user(catalog: &Catalog, config: &Config) -> Result<(), String> {
+    let login = &config.login;
+    let default = DefaultUser {
+        name: login.default_user.clone(),
+        password: login.default_pass.expose().to_owned(),
+        tags: login.default_user_tags.clone(),
+        vhost: login.default_vhost.clone(),
+        configure: login.default_permissions.configure.clone(),
+        write: login.default_permissions.write.clone(),
+        read: login.default_permissions.read.clone(),
+    };
+    match bootstrap(catalog, &default) {
+        Ok(true) => tracing::info!(
+            user = default.name,
+            vhost = default.vhost,
+            "first user created"
+        ),
+        Ok(false) => {}
+        Err(error) => return Err(error.to_string()),
+    }
+    Ok(())
+}
+
+fn read_definitions(config: &Config) -> Result<Option<Definitions>, String> {
+    let Some(path) = &config.definitions else {
+        return Ok(None);
+    };
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("cannot read definitions file {}: {error}", path.display()))?;
+    let definitions = Definitions::parse(&bytes)
+        .map_err(|error| format!("definitions file {}: {error}", path.display()))?;
+    Ok(Some(definitions))
+}
+
+fn import(catalog: &Catalog, definitions: &Definitions) -> Result<(), String> {
+    let report = definitions
+        .import(catalog)
+        .map_err(|error| error.to_string())?;
+    for ignored in &report.ignored {
+        tracing::warn!("definitions file: {ignored}");
+    }
+    catalog
+        .wait_durable(report.index)
+        .map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// What watches memory and disk, as configured.
+pub(crate) fn monitor(config: &Config) -> Monitor {
+    Monitor::new(
+        &config.node_name,
+        &config.data_dir,
+        config.resources.clone(),
+    )
+}
+
+/// Samples memory and disk until the program stops, and has publishers blocked accordingly. A
+/// failed commit log counts as a full disk: nothing can be confirmed any more.
+pub(crate) async fn watch_resources(
+    broker: Arc<Broker>,
+    monitor: Arc<Monitor>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let mut alarms = monitor.sample();
+        alarms.disk |= broker.log().failure().is_some();
+        broker.set_alarms(alarms);
+        tokio::select! {
+            () = tokio::time::sleep(monitor.next_poll()) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Consuming: consume, cancel, get, acknowledgements, recover, prefetch.
+
+use std::sync::Arc;
+
+use warren_amqp::method::{Ack, Nack, Reject};
+use warren_amqp::protocol::{AMQPClass, access, basic};
+use warren_amqp::{ReplyError, short};
+use warren_broker::arguments::parse_consumer_arguments;
+use warren_broker::{
+    ConsumeRefused, Consumer, ConsumerInfo, Entry, Queue, REPLY_TO, generated_name,
+};
+
+use super::channel::{Fate, Settlement};
+use super::fault::Fault;
+use super::unacked::Unacked;
+use super::{Connection, unimplemented_method};
+use crate::net::outbox::by_source;
+use basic::AMQPMethod as Method;
+
+impl Connection {
+    pub(super) fn basic_class(
+        &mut self,
+        number: u16,
+        method: Method,
+        payload: &[u8],
+    ) -> Result<(), Fault> {
+        match method {
+            Method::Qos(qos) => self.qos(number, &qos, payload),
+            Method::Consume(consume) => self.consume(number, consume),
+            Method::Cancel(cancel) => self.cancel(number, &cancel),
+            // The client may answer our own cancel (H-113).
+            Method::CancelOk(_) => Ok(()),
+            Method::Get(get) => self.get(number, &get),
+            Method::Recover(recover) => self.recover(number, recover.requeue, true),
+            Method::RecoverAsync(recover) => self.recover(number, recover.requeue, false),
+            _ => Err(unimplemented_method().into()),
+        }
+    }
+
+    pub(super) fn access_class(
+        &mut self,
+        number: u16,
+        method: access::AMQPMethod,
+    ) -> Result<(), Fault> {
+        match method {
+            access::AMQPMethod::Request(_) => {
+                self.send_raw(number, &[0, 30, 0, 11, 0, 1]);
+                Ok(())
+            }
+            access::AMQPMethod::RequestOk(_) => Err(unimplemented_method().into()),
+        }
+    }
+
+    /// H-70 to H-76. The prefetch size stands in the method's first four argument bytes.
+    fn qos(&mut self, number: u16, qos: &basic::Qos, payload: &[u8]) -> Result<(), Fault> {
+        let size = payload.get(4..8).and_then(|bytes| bytes.try_into().ok());
+        let size = u32::from_be_bytes(size.unwrap_or_default());
+        if size != 0 {
+            let text = format!("prefetch_size!=0 ({size})");
+            return Err(ReplyError::not_implemented(text).into());
+        }
+        let channel = self.open(number)?;
+        let prefetch = u32::from(qos.prefetch_count);
+        if qos.global {
+            channel.credit.set_limit(prefetch);
+        } else {
+            channel.prefetch = prefetch;
+        }
+        self.send(number, &AMQPClass::Basic(Method::QosOk(Default::default())));
+        if qos.global {
+            self.kick_channel(number);
+            self.flush();
+        }
+        Ok(())
+    }
+
+    fn consume(&mut self, number: u16, consume: basic::Consume) -> Result<(), Fault> {
+        let name = self.queue_name(number, consume.queue.as_str())?;
+        let tag = match consume.consumer_tag.as_str() {
+            "" => generated_name("amq.ctag-"),
+            tag => tag.to_owned(),
+        };
+        let queue = if name == REPLY_TO {
+            self.open_reply_queue(number, consume.no_ack)?
+        } else {
+            let (session, vhost, _) = self.opened()?;
+            vhost.readable_queue(session, &name)?
+        };
+        let limit = self.context.limits.consumer_max_per_channel;
+        let channel = self.open(number)?;
+        if channel.consumers.contains_key(&tag) {
+            let text = format!("attempt to reuse consumer tag '{tag}'");
+            return Err(ReplyError::not_allowed(text).into());
+        }
+        if limit.is_some_and(|limit| channel.consumers.len() >= limit) {
+            let text = format!(
+                "reached maximum ({}) of consumers per channel",
+                limit.unwrap_or_default()
+            );
+            return Err(ReplyError::not_allowed(text).into());
+        }
+        let prefetch = channel.prefetch;
+        let vhost_name = queue.definition().vhost.to_string();
+        let arguments = parse_consumer_arguments(&name, &vhost_name, &consume.arguments)?;
+        let info = ConsumerInfo {
+            id: self.context.broker.new_consumer_id(),
+            connection: self.id,
+            channel: number,
+            tag: tag.clone(),
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            priority: arguments.priority,
+            prefetch,
+            arguments: consume.arguments,
+        };
+        self.start_consumer(number, &queue, info, consume.nowait)
+    }
+
+    fn start_consumer(
+        &mut self,
+        number: u16,
+        queue: &Arc<Queue>,
+        info: ConsumerInfo,
+        nowait: bool,
+    ) -> Result<(), Fault> {
+        let (id, tag) = (info.id, info.tag.clone());
+        let credit = Arc::clone(&self.open(number)?.credit);
+        self.outbox.add_consumer(number, id, &tag, queue);
+        let consumer = Consumer::new(info, self.sink(), credit);
+        // Answered first: a publisher elsewhere may deliver as soon as the queue knows (H-103).
+        if let Err(refused) = queue.add_consumer(consumer, self.turn.now_ms(), || {
+            if !nowait {
+                let ok = basic::ConsumeOk {
+                    consumer_tag: short(&tag),
+                };
+                self.send(number, &AMQPClass::Basic(Method::ConsumeOk(ok)));
+            }
+        }) {
+            self.outbox.remove_consumer(number, id);
+            return Err(consume_refused(queue, refused).into());
+        }
+        self.open(number)?
+            .consumers
+            .insert(tag, (id, Arc::clone(queue)));
+        queue.kick(&mut self.turn);
+        self.flush();
+        Ok(())
+    }
+
+    ///
+    fn open_reply_queue(&mut self, number: u16, no_ack: bool) -> Result<Arc<Queue>, Fault> {
+        let id = self.id;
+        let channel = self.open(number)?;
+        if channel.reply_queue.is_some() {
+            return Err(ReplyError::precondition_failed("reply consumer already set").into());
+        }
+        if !no_ack {
+            let text = "reply consumer cannot acknowledge";
+            return Err(ReplyError::precondition_failed(text).into());
+        }
+        let (_, vhost, turn) = self.opened()?;
+        let queue = vhost.open_reply_queue(id, turn.now_ms());
+        self.open(number)?.reply_queue = Some(Arc::clone(&queue));
+        Ok(queue)
+    }
+
+    fn cancel(&mut self, number: u16, cancel: &basic::Cancel) -> Result<(), Fault> {
+        let tag = cancel.consumer_tag.as_str();
+        if let Some((id, queue)) = self.open(number)?.consumers.remove(tag) {
+            self.outbox.remove_consumer(number, id);
+            queue.remove_consumer(id, &mut self.turn);
+            let channel = self.open(number)?;
+            let was_reply = channel
+                .reply_queue
+                .take_if(|reply| Arc::ptr_eq(reply, &queue));
+            if let (Some(reply), Some(vhost)) = (was_reply, &self.vhost) {
+                vhost.close_reply_queue(&reply, &mut self.turn);
+            }
+            self.flush();
+        }
+        if !cancel.nowait {
+            let ok = basic::CancelOk {
+                consumer_tag: cancel.consumer_tag.clone(),
+            };
+            self.send(number, &AMQPClass::Basic(Method::CancelOk(ok)));
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, number: u16, get: &basic::Get) -> Result<(), Fault> {
+        let name = self.queue_name(number, get.queue.as_str())?;
+        let (session, vhost, turn) = self.opened()?;
+        let queue = vhost.readable_queue(session, &name)?;
+        match queue.get(get.no_ack, turn) {
+            Some((entry, remaining)) => {
+                let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+                self.outbox
+                    .put_get_ok(number, &queue, entry, get.no_ack, remaining);
+            }
+            None => self.send(
+                number,
+                &AMQPClass::Basic(Method::GetEmpty(Default::default())),
+            ),
+        }
+        self.flush();
+        Ok(())
+    }
+
+    pub(super) fn ack(&mut self, number: u16, ack: Ack) -> Result<(), Fault> {
+        let settled = self.take_unacked(number, ack.delivery_tag, ack.multiple)?;
+        self.settle_deliveries(number, settled, Fate::Ack)
+    }
+
+    pub(super) fn nack(&mut self, number: u16, nack: Nack) -> Result<(), Fault> {
+        let settled = self.take_unacked(number, nack.delivery_tag, nack.multiple)?;
+        let fate = if nack.requeue {
+            Fate::Requeue
+        } else {
+            Fate::Reject
+        };
+        self.settle_deliveries(number, settled, fate)
+    }
+
+    pub(super) fn reject(&mut self, number: u16, reject: Reject) -> Result<(), Fault> {
+        let settled = self.take_unacked(number, reject.delivery_tag, false)?;
+        let fate = if reject.requeue {
+            Fate::Requeue
+        } else {
+            Fate::Reject
+        };
+        self.settle_deliveries(number, settled, fate)
+    }
+
+    /// The outstanding deliveries a tag stands for (H-81, H-82).
+    fn take_unacked(
+        &mut self,
+        number: u16,
+        tag: u64,
+        multiple: bool,
+    ) -> Result<Vec<Unacked>, Fault> {
+        let mut inner = self.outbox.lock();
+        let Some(channel) = inner.channel(number) else {
+            return Ok(Vec::new());
+        };
+        let unknown = || {
+            Fault::from(ReplyError::precondition_failed(format!(
+                "unknown delivery tag {tag}"
+            )))
+        };
+        match (tag, multiple) {
+            (0, true) => Ok(channel.unacked.take_all()),
+            (_, true) => {
+                let mut taken = Vec::new();
+                channel
+                    .unacked
+                    .take_up_to(tag, &mut taken)
+                    .ok_or_else(unknown)?;
+                Ok(taken)
+            }
+            (_, false) => Ok(vec![channel.unacked.take(tag).ok_or_else(unknown)?]),
+        }
+    }
+
+    fn settle_deliveries(
+        &mut self,
+        number: u16,
+        entries: Vec<Unacked>,
+        fate: Fate,
+    ) -> Result<(), Fault> {
+        if let Some(tx) = &mut self.open(number)?.tx {
+            tx.settlements.push(Settlement { entries, fate });
+            return Ok(());
+        }
+        self.apply_settlement(number, entries, fate);
+        Ok(())
+    }
+
+    /// Tells the queues, acks at the end of the turn and all else at once.
+    pub(super) fn apply_settlement(&mut self, number: u16, entries: Vec<Unacked>, fate: Fate) {
+        let (groups, limited) = {
+            let mut inner = self.outbox.lock();
+            let Some(channel) = inner.channel(number) else {
+                return;
+            };
+            channel.release_credit(&entries);
+            let limited = channel.credit.limited();
+            (by_source(channel, entries), limited)
+        };
+        for (queue, consumer, entries) in groups {
+            match fate {
+                Fate::Ack => self.gather_acks(queue, consumer, entries),
+                Fate::Requeue => queue.requeue(consumer, entries, &mut self.turn),
+                Fate::Reject => queue.reject(consumer, entries, &mut self.turn),
+            }
+        }
+        if limited {
+            // Credit shared between queues: each of them may have been waiting for it.
+            self.flush();
+            self.kick_channel(number);
+        }
+    }
+
+    fn gather_acks(
+        &mut self,
+        queue: Arc<Queue>,
+        consumer: Option<warren_broker::ConsumerId>,
+        entries: Vec<Entry>,
+    ) {
+        match self.acks.groups.last_mut() {
+            Some((last, by, gathered)) if Arc::ptr_eq(last, &queue) && *by == consumer => {
+                gathered.extend(entries);
+            }
+            _ => self.acks.groups.push((queue, consumer, entries)),
+        }
+    }
+
+    /// H-86: the answer first, then everything unacked goes back to its queue.
+    fn recover(&mut self, number: u16, requeue: bool, answer: bool) -> Result<(), Fault> {
+        if !requeue {
+            return Err(ReplyError::not_implemented("requeue=false").into());
+        }
+        if answer {
+            self.send(
+                number,
+                &AMQPClass::Basic(Method::RecoverOk(Default::default())),
+            );
+        }
+        let entries = {
+            let mut inner = self.outbox.lock();
+            inner
+                .channel(number)
+                .map(|channel| channel.unacked.take_all())
+        };
+        self.apply_settlement(number, entries.unwrap_or_default(), Fate::Requeue);
+        self.flush();
+        Ok(())
+    }
+
+    /// The queue an operation names; empty means the channel's last declared one (H-15).
+    pub(super) fn queue_name(&mut self, number: u16, name: &str) -> Result<String, Fault> {
+        if !name.is_empty() {
+            return Ok(name.to_owned());
+        }
+        let last = self.open(number)?.last_queue.clone();
+        last.ok_or_else(|| ReplyError::not_found("no previously declared queue").into())
+    }
+}
+
+fn consume_refused(queue: &Queue, refused: ConsumeRefused) -> ReplyError {
+    let phrase = format!(
+        "queue '{}' in vhost '{}'",
+        queue.name(),
+        queue.definition().vhost
+    );
+    match refused {
+        ConsumeRefused::Gone => ReplyError::not_found(format!("no {phrase}")),
+        ConsumeRefused::InUse => ReplyError::access_refused(format!("{phrase} in exclusive use")),
+    }
+}

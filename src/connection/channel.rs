@@ -1,0 +1,135 @@
+//! One channel of a connection: its modes, consumers and half-received content. The deliveries
+//! it has not settled live in the outbox.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use warren_broker::{ChannelCredit, ConsumerId, PublishBatch, Queue, TxAcks};
+
+use super::confirms::Confirms;
+use super::unacked::Unacked;
+
+/// A channel.
+///
+/// ```text
+///   (none) --open--> Open --close-ok sent--> (none)
+///                     |  ^ error: channel.close sent
+///                     v
+///                  Closing: everything but close-ok (and close) is discarded --close-ok--> (none)
+/// ```
+pub(crate) enum Channel {
+    /// In use.
+    Open(Box<OpenChannel>),
+    /// We closed it and wait for close-ok (H-7).
+    Closing,
+}
+
+/// State of a channel in use.
+pub(crate) struct OpenChannel {
+    /// Its number.
+    pub(crate) number: u16,
+    /// A publish whose content is not complete.
+    pub(crate) content: Option<Content>,
+    /// What an empty queue name means (H-15).
+    pub(crate) last_queue: Option<String>,
+    /// Publisher confirms, once selected.
+    pub(crate) confirms: Option<Confirms>,
+    /// Transactions, once selected.
+    pub(crate) tx: Option<Tx>,
+    /// Prefetch of consumers started from now on; 0 is unlimited.
+    pub(crate) prefetch: u32,
+    /// Consumers by tag.
+    pub(crate) consumers: HashMap<String, (ConsumerId, Arc<Queue>)>,
+    /// The hidden queue of the direct reply-to consumer.
+    pub(crate) reply_queue: Option<Arc<Queue>>,
+    /// Credit shared by its consumers.
+    pub(crate) credit: Arc<ChannelCredit>,
+}
+
+/// A transaction in progress.
+#[derive(Default)]
+pub(crate) struct Tx {
+    /// Publishes, routed but not enqueued (H-61).
+    pub(crate) publishes: PublishBatch,
+    /// Returns to be sent at commit: what `basic.return` needs (H-62).
+    pub(crate) returns: Vec<Returned>,
+    /// Settlements to be applied at commit, in order (H-63).
+    pub(crate) settlements: Vec<Settlement>,
+}
+
+/// An unroutable mandatory message.
+pub(crate) struct Returned {
+    /// Exchange and routing key as published.
+    pub(crate) address: Vec<u8>,
+    /// Content header payload.
+    pub(crate) header: Vec<u8>,
+    /// Body.
+    pub(crate) body: Vec<u8>,
+}
+
+/// An ack, nack or reject inside a transaction.
+pub(crate) struct Settlement {
+    /// The deliveries.
+    pub(crate) entries: Vec<Unacked>,
+    /// What becomes of them.
+    pub(crate) fate: Fate,
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// Settled.
+    Ack,
+    /// Back to its queue.
+    Requeue,
+    /// Dead-lettered or dropped.
+    Reject,
+}
+
+/// A publish being received, frame by frame.
+pub(crate) struct Content {
+    /// Exchange and routing key as sent.
+    pub(crate) address: Vec<u8>,
+    /// Return it when unroutable.
+    pub(crate) mandatory: bool,
+    /// Not supported; refused once complete.
+    pub(crate) immediate: bool,
+    /// Once the header came.
+    pub(crate) body: Option<Body>,
+}
+
+/// A body being received.
+pub(crate) struct Body {
+    /// Address, content header payload and the body so far, one after the other.
+    pub(crate) data: Vec<u8>,
+    /// Length of the content header payload.
+    pub(crate) header_len: usize,
+    /// Declared body size.
+    pub(crate) size: u64,
+    /// Bytes received; more than is kept when the message is over the size limit (W-6).
+    pub(crate) received: u64,
+}
+
+/// Deliveries acked in this read and not told to their queues yet.
+#[derive(Default)]
+pub(crate) struct PendingAcks {
+    /// Grouped by queue and consumer.
+    pub(crate) groups: TxAcks,
+}
+
+impl OpenChannel {
+    /// A fresh channel.
+    pub(crate) fn new(number: u16, credit: Arc<ChannelCredit>, prefetch: u32) -> Self {
+        Self {
+            number,
+            content: None,
+            last_queue: None,
+            confirms: None,
+            tx: None,
+            prefetch,
+            consumers: HashMap::new(),
+            reply_queue: None,
+            credit,
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! Publishing: content assembled from frames, checked, routed and added to the turn's batch.
+//!
+//! The usual publish (method, header and one body frame, all in the read buffer) is handled in
+//! one go without a copy before the batch's own. Anything else is assembled on the channel.
+
+use std::sync::Arc;
+
+use warren_amqp::frame::{self, FrameKind};
+use warren_amqp::method::{Publish, parse_publish};
+use warren_amqp::{
+    ContentHeader, Properties, ReplyError, encode_content_header, parse_content_header,
+    parse_properties, put_return_head,
+};
+use warren_broker::arguments::parse_expiration;
+use warren_broker::dead_letter::strip_bcc;
+use warren_broker::message::{FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
+use warren_broker::{REPLY_TO, Route};
+
+use super::Connection;
+use super::channel::{Body, Content, Returned};
+use super::fault::Fault;
+
+/// Hard cap of the declared body size (W-5).
+const BODY_MAX: u64 = 536_870_912;
+
+/// Bodies at least this large get a chunk of their own, assembled in place.
+const LARGE_BODY: usize = 16 * 1024;
+
+/// Property flags of a header with nothing but `delivery_mode`, and with nothing at all.
+const ONLY_DELIVERY_MODE: [u8; 2] = [0x10, 0x00];
+const NO_PROPERTIES: [u8; 2] = [0, 0];
+
+/// A complete message as it came from the client.
+struct Incoming<'a> {
+    address: &'a [u8],
+    mandatory: bool,
+    immediate: bool,
+    header: &'a [u8],
+    body: &'a [u8],
+    /// Declared size; the body is missing when this is over the limit.
+    size: u64,
+}
+
+impl Content {
+    /// A method came where content was due (W-14, W-17).
+    pub(super) fn interrupted(&self) -> ReplyError {
+        if self.body.is_none() {
+            return not_a_header();
+        }
+        ReplyError::unexpected_frame("expected content body, got non content body frame instead")
+            .at(60, 40)
+    }
+}
+
+impl Connection {
+    /// `basic.publish`, with its content when that stands complete in `rest`.
+    pub(super) fn publish(
+        &mut self,
+        number: u16,
+        args: &[u8],
+        rest: &[u8],
+        used: &mut usize,
+    ) -> Result<(), Fault> {
+        let publish = parse_publish(args)?;
+        if let Some((header, body, consumed)) = self.whole_content(number, rest) {
+            let content = parse_content_header(header)?;
+            if content.class_id == 60
+                && content.weight == 0
+                && content.body_size == body.len() as u64
+            {
+                *used = consumed;
+                return self.complete(
+                    number,
+                    &Incoming {
+                        address: publish.address,
+                        mandatory: publish.mandatory,
+                        immediate: publish.immediate,
+                        header,
+                        body,
+                        size: content.body_size,
+                    },
+                );
+            }
+        }
+        let Publish {
+            address,
+            mandatory,
+            immediate,
+        } = publish;
+        let content = Content {
+            address: address.to_vec(),
+            mandatory,
+            immediate,
+            body: None,
+        };
+        self.open(number)?.content = Some(content);
+        Ok(())
+    }
+
+    /// Header payload, body and their length in `rest`, when both frames stand there complete.
+    fn whole_content<'a>(
+        &self,
+        number: u16,
+        rest: &'a [u8],
+    ) -> Option<(&'a [u8], &'a [u8], usize)> {
+        let (header, first) = frame::split(rest, self.frame_max).ok()??;
+        if header.kind != FrameKind::Header || header.channel != number {
+            return None;
+        }
+        let size = header.payload.get(4..12)?;
+        if size == [0; 8] {
+            return Some((header.payload, &[], first));
+        }
+        let (body, second) = frame::split(&rest[first..], self.frame_max).ok()??;
+        let belongs = body.kind == FrameKind::Body && body.channel == number;
+        belongs.then_some((header.payload, body.payload, first + second))
+    }
+
+    pub(super) fn content_header(&mut self, number: u16, payload: &[u8]) -> Result<(), Fault> {
+        let max = self.context.broker.settings().max_message_size;
+        let channel = self.open(number)?;
+        let Some(content) = &mut channel.content else {
+            return Err(not_a_method().into());
+        };
+        if content.body.is_some() {
+            return Err(content.interrupted().into());
+        }
+        let header = parse_content_header(payload)?;
+        check_header(&header)?;
+        let size = header.body_size;
+        let mut data = std::mem::take(&mut content.address);
+        let address_len = data.len();
+        // The declared size is only a promise: reserve a little, grow as the body comes.
+        data.reserve(payload.len() + size.min(max).min(64 * 1024) as usize);
+        data.extend_from_slice(payload);
+        content.address = data[..address_len].to_vec();
+        content.body = Some(Body {
+            data,
+            header_len: payload.len(),
+            size,
+            received: 0,
+        });
+        if size == 0 {
+            self.assembled(number)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn content_body(&mut self, number: u16, payload: &[u8]) -> Result<(), Fault> {
+        let max = self.context.broker.settings().max_message_size;
+        let channel = self.open(number)?;
+        let Some(content) = &mut channel.content else {
+            return Err(not_a_method().into());
+        };
+        let Some(body) = &mut content.body else {
+            return Err(not_a_header().into());
+        };
+        body.received += payload.len() as u64;
+        if body.received > body.size {
+            let text = "content body frame exceeds remaining content size";
+            return Err(ReplyError::frame_error(text).at(60, 40).into());
+        }
+        // Over the limit it is read to its end and refused then (W-6), but not kept.
+        if body.size <= max {
+            body.data.extend_from_slice(payload);
+        }
+        if body.received == body.size {
+            self.assembled(number)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The last frame of a publish's content has come.
+    fn assembled(&mut self, number: u16) -> Result<(), Fault> {
+        let Some(Content {
+            address,
+            mandatory,
+            immediate,
+            body: Some(body),
+        }) = self.open(number)?.content.take()
+        else {
+            return Ok(());
+        };
+        let (address_len, header_len) = (address.len(), body.header_len);
+        let header_end = address_len + header_len;
+        let incoming = Incoming {
+            address: &address,
+            mandatory,
+            immediate,
+            header: &body.data[address_len..header_end],
+            body: &body.data[header_end..],
+            size: body.size,
+        };
+        if incoming.body.len() < LARGE_BODY {
+            return self.complete(number, &incoming);
+        }
+        let Some((route, meta, None)) = self.check(number, &incoming)? else {
+            // Returned to the sender, or its header must be rewritten: the plain way.
+            return self.complete(number, &incoming);
+        };
+        if self.open(number)?.tx.is_some() {
+            return self.complete(number, &incoming);
+        }
+        let confirm = self.next_confirm(number)?;
+        self.flush_publishes();
+        self.batch.push_large(
+            &route,
+            number,
+            confirm,
+            (body.data, address_len, header_len),
+            meta,
+        );
+        self.flush_publishes();
+        Ok(())
+    }
+
+    /// A complete message: checks, route, batch. Errors close the channel or connection.
+    fn complete(&mut self, number: u16, incoming: &Incoming<'_>) -> Result<(), Fault> {
+        let checked = self.check(number, incoming)?;
+        let confirm = self.next_confirm(number)?;
+        let Some((route, meta, rewritten)) = checked else {
+            // Unroutable and mandatory: the return stands before the confirm (H-22, H-48).
+            self.return_message(number, incoming)?;
+            let nowhere = Arc::new(Route::default());
+            if self.open(number)?.tx.is_none() {
+                self.batch
+                    .push(&nowhere, number, confirm, [&[], &[], &[]], Meta::default());
+            }
+            return Ok(());
+        };
+        let header = rewritten.as_deref().unwrap_or(incoming.header);
+        let parts = [incoming.address, header, incoming.body];
+        if let Some(tx) = &mut self.open(number)?.tx {
+            tx.publishes.push(&route, number, 0, parts, meta);
+            return Ok(());
+        }
+        self.batch.push(&route, number, confirm, parts, meta);
+        if self.batch.is_full() {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// The checks of H-20 in their order. The route, what the broker must know, and the header
+    /// if it has to be rewritten; None for a mandatory message that goes nowhere.
+    #[allow(clippy::type_complexity)]
+    fn check(
+        &mut self,
+        number: u16,
+        incoming: &Incoming<'_>,
+    ) -> Result<Option<(Arc<Route>, Meta, Option<Vec<u8>>)>, Fault> {
+        self.note_publish();
+        if incoming.immediate {
+            return Err(ReplyError::not_implemented("immediate=true").into());
+        }
+        let max = self.context.broker.settings().max_message_size;
+        if incoming.size > max {
+            let text = format!(
+                "message size {} is larger than configured max size {max}",
+                incoming.size
+            );
+            return Err(ReplyError::precondition_failed(text).at(60, 40).into());
+        }
+        let (Some(session), Some(vhost)) = (&mut self.session, &self.vhost) else {
+            return Err(ReplyError::internal().into());
+        };
+        let route = self.routes.resolve(vhost, session, incoming.address)?;
+        let raw = incoming.header.get(12..).unwrap_or_default();
+        let (route, meta, rewritten) = match (raw, route.by_headers()) {
+            ([flags @ .., mode], false) if *flags == ONLY_DELIVERY_MODE => {
+                let meta = Meta {
+                    flags: persistence(Some(*mode)),
+                    ..Meta::default()
+                };
+                (Arc::clone(route), meta, None)
+            }
+            (flags, false) if *flags == NO_PROPERTIES => (Arc::clone(route), Meta::default(), None),
+            _ => {
+                let properties = parse_properties(raw)?;
+                let reply = self.channels.get(&number).and_then(reply_queue_name);
+                let rewritten = rewrite(incoming, &properties, reply.as_deref())?;
+                let meta = meta_of(&properties)?;
+                let route = warren_broker::RouteCache::refine(vhost, route, &properties)?;
+                check_user_id(&properties, &session.user)?;
+                (route, meta, rewritten)
+            }
+        };
+        if incoming.mandatory && route.is_unroutable() {
+            return Ok(None);
+        }
+        Ok(Some((route, meta, rewritten)))
+    }
+
+    fn next_confirm(&mut self, number: u16) -> Result<u64, Fault> {
+        Ok(self
+            .open(number)?
+            .confirms
+            .as_mut()
+            .map_or(0, |confirms| confirms.next()))
+    }
+
+    fn return_message(&mut self, number: u16, incoming: &Incoming<'_>) -> Result<(), Fault> {
+        let returned = Returned {
+            address: incoming.address.to_vec(),
+            header: incoming.header.to_vec(),
+            body: incoming.body.to_vec(),
+        };
+        match &mut self.open(number)?.tx {
+            Some(tx) => tx.returns.push(returned),
+            None => self.send_return(number, &returned),
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_return(&self, number: u16, returned: &Returned) {
+        let frame_max = self.frame_max;
+        self.outbox.write(|inner| {
+            let out = &mut inner.out.bytes;
+            put_return_head(
+                out,
+                number,
+                312,
+                "NO_ROUTE",
+                &returned.address,
+                &returned.header,
+            );
+            warren_amqp::put_body(out, number, frame_max, &returned.body);
+        });
+    }
+}
+
+fn reply_queue_name(channel: &super::channel::Channel) -> Option<String> {
+    match channel {
+        super::channel::Channel::Open(channel) => channel
+            .reply_queue
+            .as_ref()
+            .map(|queue| queue.name().to_owned()),
+        super::channel::Channel::Closing => None,
+    }
+}
+
+fn check_header(header: &ContentHeader<'_>) -> Result<(), ReplyError> {
+    if header.class_id != 60 {
+        let text = format!(
+            "expected content header for class 60, got one for class {} instead",
+            header.class_id
+        );
+        return Err(ReplyError::unexpected_frame(text).at(60, 40));
+    }
+    if header.weight != 0 {
+        return Err(not_a_header());
+    }
+    if header.body_size > BODY_MAX {
+        let text = format!(
+            "content body size {} exceeds maximum allowed size {BODY_MAX}",
+            header.body_size
+        );
+        return Err(ReplyError::frame_error(text).at(60, 40));
+    }
+    Ok(())
+}
+
+fn not_a_header() -> ReplyError {
+    let text = "expected content header for class 60, got non content header frame instead";
+    ReplyError::unexpected_frame(text).at(60, 40)
+}
+
+fn not_a_method() -> ReplyError {
+    let text = "expected method frame, got non method frame instead";
+    ReplyError::unexpected_frame(text).without_method()
+}
+
+fn persistence(delivery_mode: Option<u8>) -> u8 {
+    if delivery_mode == Some(2) {
+        FLAG_PERSISTENT
+    } else {
+        0
+    }
+}
+
+fn meta_of(properties: &Properties<'_>) -> Result<Meta, ReplyError> {
+    let mut flags = persistence(properties.delivery_mode);
+    let mut expiration_ms = 0;
+    if let Some(expiration) = properties.expiration {
+        expiration_ms = parse_expiration(expiration)?;
+        flags |= FLAG_EXPIRES;
+    }
+    Ok(Meta {
+        flags,
+        priority: properties.priority.unwrap_or(0),
+        expiration_ms,
+    })
+}
+
+/// H-26.
+fn check_user_id(
+    properties: &Properties<'_>,
+    user: &warren_broker::auth::AuthenticatedUser,
+) -> Result<(), ReplyError> {
+    let Some(claimed) = properties.user_id else {
+        return Ok(());
+    };
+    if claimed == user.name.as_bytes() || user.tags.iter().any(|tag| tag == "impersonator") {
+        return Ok(());
+    }
+    let claimed = String::from_utf8_lossy(claimed);
+    let text = format!(
+        "user_id property set to '{claimed}' but authenticated user was '{}'",
+        user.name
+    );
+    Err(ReplyError::precondition_failed(text))
+}
+
+/// The header when the broker must change it: the reply-to shortcut and BCC.
+fn rewrite(
+    incoming: &Incoming<'_>,
+    properties: &Properties<'_>,
+    reply_queue: Option<&str>,
+) -> Result<Option<Vec<u8>>, ReplyError> {
+    let wants_reply = properties.reply_to == Some(REPLY_TO.as_bytes());
+    if !wants_reply {
+        return Ok(properties.headers.and_then(|_| strip_bcc(incoming.header)));
+    }
+    let Some(queue) = reply_queue else {
+        return Err(ReplyError::precondition_failed(
+            "fast reply consumer does not exist",
+        ));
+    };
+    let mut changed = *properties;
+    changed.reply_to = Some(queue.as_bytes());
+    let header = encode_content_header(incoming.size, &changed);
+    Ok(Some(strip_bcc(&header).unwrap_or(header)))
+}

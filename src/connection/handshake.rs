@@ -1,0 +1,227 @@
+//! The handshake and what else happens on channel 0 (section 1 of the specification).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use warren_amqp::frame::FRAME_MIN_SIZE;
+use warren_amqp::handshake::{HeaderCheck, PROTOCOL_HEADER, check_protocol_header, parse_sasl};
+use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
+use warren_amqp::{AMQPValue, FieldTable, ReplyError, put_method};
+use warren_broker::Session;
+use warren_broker::auth;
+
+use super::fault::{Fault, REFUSAL_DELAY};
+use super::{Capabilities, Connection, Handle, Phase};
+use conn_methods::AMQPMethod as Method;
+
+impl Connection {
+    /// The eight bytes everything begins with. None when more is needed or all is over.
+    pub(super) fn receive_header(&mut self, input: &[u8]) -> Option<usize> {
+        match check_protocol_header(input) {
+            HeaderCheck::NeedMore => None,
+            HeaderCheck::Accept => {
+                self.phase = Phase::Start;
+                let start = self.context.start_method();
+                self.outbox
+                    .write(|inner| put_method(&mut inner.out.bytes, 0, &start));
+                Some(PROTOCOL_HEADER.len())
+            }
+            HeaderCheck::Refuse(mistake) => {
+                tracing::error!(connection = self.name, "bad protocol header: {mistake}");
+                self.outbox
+                    .write(|inner| inner.out.bytes.extend_from_slice(&PROTOCOL_HEADER));
+                self.ended = Some(format!("bad protocol header: {mistake}"));
+                self.phase = Phase::Closed;
+                None
+            }
+        }
+    }
+
+    pub(super) fn connection_method(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        let method = match self.parse(payload)? {
+            AMQPClass::Connection(method) => method,
+            _ => return Err(self.unexpected()),
+        };
+        match (&self.phase, method) {
+            (Phase::Start, Method::StartOk(start_ok)) => self.start_ok(&start_ok),
+            (Phase::Tune, Method::TuneOk(tune_ok)) => self.tune_ok(&tune_ok),
+            (Phase::Open, Method::Open(open)) => self.open_vhost(open.virtual_host.as_str()),
+            (_, Method::Close(_)) => {
+                self.closed_by_client();
+                Ok(())
+            }
+            (Phase::Running, Method::CloseOk(_)) => Ok(()),
+            (Phase::Running, Method::UpdateSecret(_)) => {
+                // The internal users have no secret that could expire: accepted as RabbitMQ does.
+                self.send(
+                    0,
+                    &AMQPClass::Connection(Method::UpdateSecretOk(Default::default())),
+                );
+                Ok(())
+            }
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// C-17, W-20.
+    fn unexpected(&self) -> Fault {
+        if self.phase == Phase::Running {
+            return ReplyError::channel_error("unexpected method in connection state running")
+                .into();
+        }
+        Fault::drop_late(format!(
+            "unexpected method in connection state {:?}",
+            self.phase
+        ))
+    }
+
+    fn start_ok(&mut self, start_ok: &conn_methods::StartOk) -> Result<(), Fault> {
+        self.capabilities = capabilities(&start_ok.client_properties);
+        let mechanism = start_ok.mechanism.as_str();
+        let offered = self
+            .context
+            .limits
+            .mechanisms
+            .iter()
+            .any(|name| *name == mechanism);
+        if !offered {
+            return self.refuse_login(
+                mechanism,
+                &format!("mechanism '{mechanism}' is not offered"),
+            );
+        }
+        let credentials = match parse_sasl(mechanism, start_ok.response.as_bytes()) {
+            Ok(credentials) => credentials,
+            Err(error) => return self.refuse_login(mechanism, &error.to_string()),
+        };
+        let broker = &self.context.broker;
+        let login = auth::login(
+            broker.catalog(),
+            &credentials.user,
+            &credentials.password,
+            self.peer.ip().to_canonical().is_loopback(),
+            &broker.settings().loopback_users,
+        );
+        match login {
+            Ok(user) => self.login = Some(user),
+            Err(refused) => return self.refuse_login(mechanism, &refused.to_string()),
+        }
+        let limits = &self.context.limits;
+        let tune = conn_methods::Tune {
+            channel_max: limits.channel_max,
+            frame_max: limits.frame_max,
+            heartbeat: limits.heartbeat_s,
+        };
+        self.send(0, &AMQPClass::Connection(Method::Tune(tune)));
+        self.phase = Phase::Tune;
+        Ok(())
+    }
+
+    /// C-24, C-25: a close for those who asked for one, and always three seconds.
+    fn refuse_login(&mut self, mechanism: &str, reason: &str) -> Result<(), Fault> {
+        tracing::error!(connection = self.name, "login refused: {reason}");
+        if !self.capabilities.authentication_failure_close {
+            return Err(Fault::drop_late(format!("login refused: {reason}")));
+        }
+        self.drop_at = Some(Instant::now() + REFUSAL_DELAY);
+        let text = format!(
+            "Login was refused using authentication mechanism {mechanism}. For details see the \
+             broker logfile."
+        );
+        Err(ReplyError::access_refused(text).without_method().into())
+    }
+
+    fn tune_ok(&mut self, tune_ok: &conn_methods::TuneOk) -> Result<(), Fault> {
+        let limits = &self.context.limits;
+        let (frame_max, channel_max) = (tune_ok.frame_max, tune_ok.channel_max);
+        let too_large = |name: &str, asked: u64, limit: u64| {
+            let refused = limit != 0 && (asked == 0 || asked > limit);
+            refused.then(|| {
+                format!(
+                    "negotiated {name} = {asked} is higher than the maximum allowed value ({limit})"
+                )
+            })
+        };
+        let too_small = (frame_max != 0 && frame_max < FRAME_MIN_SIZE).then(|| {
+            format!("negotiated frame_max = {frame_max} is lower than the minimum allowed value ({FRAME_MIN_SIZE})")
+        });
+        let wrong = too_large("frame_max", frame_max.into(), limits.frame_max.into())
+            .or(too_small)
+            .or_else(|| too_large("channel_max", channel_max.into(), limits.channel_max.into()));
+        if let Some(text) = wrong {
+            self.drop_at = Some(Instant::now() + REFUSAL_DELAY);
+            return Err(ReplyError::not_allowed(text).into());
+        }
+        self.frame_max = frame_max;
+        self.outbox.set_frame_max(frame_max);
+        self.channel_max = channel_max;
+        self.heartbeat_s = tune_ok.heartbeat;
+        self.phase = Phase::Open;
+        Ok(())
+    }
+
+    fn open_vhost(&mut self, name: &str) -> Result<(), Fault> {
+        let broker = Arc::clone(&self.context.broker);
+        let Some(user) = self.login.take() else {
+            return Err(self.unexpected());
+        };
+        let limit = self.context.limits.connection_max;
+        if limit.is_some_and(|limit| broker.connection_count() >= limit) {
+            let text = format!(
+                "connection refused: node connection limit ({}) is reached",
+                limit.unwrap_or_default()
+            );
+            return Err(ReplyError::not_allowed(text).into());
+        }
+        let user_name = user.name.clone();
+        let session = Session::open(self.id, user, name, broker.catalog())?;
+        let Some(vhost) = broker.vhost(name) else {
+            return Err(ReplyError::not_allowed(format!("vhost {name} not found")).into());
+        };
+        let handle = Handle {
+            name: self.name.clone(),
+            user: user_name.clone(),
+            vhost: name.to_owned(),
+            outbox: Arc::clone(&self.outbox),
+        };
+        self.session = Some(session);
+        self.vhost = Some(vhost);
+        self.phase = Phase::Running;
+        self.registered = true;
+        broker.add_connection(self.id, Arc::new(handle));
+        tracing::info!(
+            connection = self.name,
+            vhost = name,
+            "connection {}: user '{user_name}' authenticated and granted access to vhost '{name}'",
+            self.name
+        );
+        self.send(
+            0,
+            &AMQPClass::Connection(Method::OpenOk(Default::default())),
+        );
+        Ok(())
+    }
+
+    /// C-36: everything is wound down before close-ok.
+    fn closed_by_client(&mut self) {
+        self.close_all_channels();
+        self.delete_exclusive_queues();
+        self.send(
+            0,
+            &AMQPClass::Connection(Method::CloseOk(Default::default())),
+        );
+        self.phase = Phase::Closed;
+    }
+}
+
+fn capabilities(properties: &FieldTable) -> Capabilities {
+    let Some(AMQPValue::FieldTable(table)) = properties.inner().get("capabilities") else {
+        return Capabilities::default();
+    };
+    let has = |name: &str| matches!(table.inner().get(name), Some(AMQPValue::Boolean(true)));
+    Capabilities {
+        authentication_failure_close: has("authentication_failure_close"),
+        consumer_cancel_notify: has("consumer_cancel_notify"),
+        connection_blocked: has("connection.blocked"),
+    }
+}

@@ -1,0 +1,720 @@
+//! A client connection as a state machine: bytes in, bytes into its outbox.
+//!
+//! The driver (`net::driver`) owns the socket and the clock. It calls, in this order and never
+//! concurrently: [`Connection::receive`] with what was read, [`Connection::settle`] before it
+//! writes or sleeps, [`Connection::tick`] now and then, [`Connection::signalled`] with what others
+//! asked for, and [`Connection::end`] once, at the end. Nothing in here waits.
+//!
+//! ```text
+//!   Header -> Start -> Tune -> Open -> Running -> Closing | Closed
+//!             (handshake.rs)           (channels)
+//! ```
+
+mod basic;
+mod channel;
+mod confirms;
+mod content;
+mod fault;
+mod handshake;
+mod settle;
+mod topology;
+mod tx;
+pub(crate) mod unacked;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use warren_amqp::frame::{self, Frame, FrameKind};
+use warren_amqp::method::{self, method_ids, parse_method};
+use warren_amqp::protocol::{AMQPClass, channel as channel_methods, connection as conn_methods};
+use warren_amqp::{ReplyCode, ReplyError, put_method, short};
+use warren_broker::{
+    ConnectionHandle, ConnectionId, ConsumerSink, PublishBatch, Queue, RouteCache, Session, Turn,
+    Vhost,
+};
+use warren_storage::Position;
+
+use self::channel::{Channel, OpenChannel, PendingAcks};
+use self::fault::{Fault, REFUSAL_DELAY};
+use crate::clock;
+use crate::net::outbox::{Outbox, Signals};
+use crate::server::Context;
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for the protocol header.
+    Header,
+    /// `connection.start` sent.
+    Start,
+    /// `connection.tune` sent.
+    Tune,
+    /// `tune-ok` received.
+    Open,
+    /// Open for channels.
+    Running,
+    /// `connection.close` sent: everything but close-ok is ignored.
+    Closing,
+    /// Nothing more is read; the socket goes once the outbox is written.
+    Closed,
+}
+
+/// What the client said it can do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Capabilities {
+    authentication_failure_close: bool,
+    consumer_cancel_notify: bool,
+    connection_blocked: bool,
+}
+
+/// See the module documentation.
+pub(crate) struct Connection {
+    context: Arc<Context>,
+    id: ConnectionId,
+    name: String,
+    peer: SocketAddr,
+    outbox: Arc<Outbox>,
+    phase: Phase,
+    capabilities: Capabilities,
+    login: Option<warren_broker::auth::AuthenticatedUser>,
+    session: Option<Session>,
+    vhost: Option<Arc<Vhost>>,
+    frame_max: u32,
+    channel_max: u16,
+    heartbeat_s: u16,
+    channels: FxHashMap<u16, Channel>,
+    turn: Turn,
+    batch: PublishBatch,
+    routes: RouteCache,
+    acks: PendingAcks,
+    /// Channels with confirms still to be answered.
+    confirming: Vec<u16>,
+    /// Replies wait until the catalog and the log are durable up to here.
+    barrier: (u64, Position),
+    exclusive: Vec<Arc<Queue>>,
+    /// Published since the alarm went on: not read any more.
+    blocked: bool,
+    blocked_told: bool,
+    published: bool,
+    /// When the socket is dropped whatever happens.
+    drop_at: Option<Instant>,
+    /// The input cannot be followed any more: whatever comes is discarded.
+    deaf: bool,
+    /// Why it ended, for the log.
+    ended: Option<String>,
+    registered: bool,
+}
+
+/// What the broker may do with this connection from outside.
+struct Handle {
+    name: String,
+    user: String,
+    vhost: String,
+    outbox: Arc<Outbox>,
+}
+
+impl ConnectionHandle for Handle {
+    fn alarms_changed(&self) {
+        self.outbox.signal(|signals| signals.alarms = true);
+    }
+
+    fn close(&self, error: ReplyError) {
+        self.outbox.signal(|signals| signals.close = Some(error));
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn user(&self) -> String {
+        self.user.clone()
+    }
+
+    fn vhost(&self) -> String {
+        self.vhost.clone()
+    }
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub(crate) fn new(
+        context: Arc<Context>,
+        outbox: Arc<Outbox>,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Self {
+        let id = context.broker.new_connection_id();
+        let frame_max = context.limits.initial_frame_max;
+        Self {
+            context,
+            id,
+            name: format!("{peer} -> {local}"),
+            peer,
+            outbox,
+            phase: Phase::Header,
+            capabilities: Capabilities::default(),
+            login: None,
+            session: None,
+            vhost: None,
+            frame_max,
+            channel_max: 0,
+            heartbeat_s: 0,
+            channels: FxHashMap::default(),
+            turn: Turn::default(),
+            batch: PublishBatch::default(),
+            routes: RouteCache::default(),
+            acks: PendingAcks::default(),
+            confirming: Vec::new(),
+            barrier: (0, 0),
+            exclusive: Vec::new(),
+            blocked: false,
+            blocked_told: false,
+            published: false,
+            drop_at: None,
+            deaf: false,
+            ended: None,
+            registered: false,
+        }
+    }
+
+    /// Its name: `peer:port -> local:port`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The vhost it opened.
+    pub(crate) fn vhost_name(&self) -> &str {
+        self.vhost.as_ref().map_or("", |vhost| vhost.name())
+    }
+
+    /// The negotiated heartbeat interval in seconds; 0 for none.
+    pub(crate) fn heartbeat_s(&self) -> u16 {
+        self.heartbeat_s
+    }
+
+    /// Whether the socket should be read.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.phase != Phase::Closed && !self.blocked && self.durable()
+    }
+
+    /// Whether an alarm keeps it from being read (heartbeats are not expected meanwhile, C-34).
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Whether replies are held back until something is durable.
+    pub(crate) fn holds_replies(&self) -> bool {
+        !self.durable()
+    }
+
+    /// Bytes published and not yet written by the log thread.
+    pub(crate) fn log_backlog(&self) -> usize {
+        self.context.broker.log().buffered_bytes()
+    }
+
+    /// Whether the socket may be closed once everything is written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whether the handshake is over.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Closing | Phase::Closed)
+    }
+
+    /// When the socket is to be dropped whatever happens.
+    pub(crate) fn drop_at(&self) -> Option<Instant> {
+        self.drop_at
+    }
+
+    /// Why it ended, if the state machine ended it.
+    pub(crate) fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
+    }
+
+    /// Handles what was read and returns how much of it was used; the rest is the beginning of
+    /// a frame and must be offered again, longer.
+    pub(crate) fn receive(&mut self, input: &[u8]) -> usize {
+        if self.deaf {
+            return input.len();
+        }
+        self.turn.begin(clock::now_ms());
+        let mut at = 0;
+        if self.phase == Phase::Header {
+            match self.receive_header(input) {
+                Some(used) => at = used,
+                None => {
+                    return if self.phase == Phase::Closed {
+                        input.len()
+                    } else {
+                        0
+                    };
+                }
+            }
+        }
+        while self.phase != Phase::Closed && !self.deaf {
+            match frame::split(&input[at..], self.frame_max) {
+                Ok(Some((frame, used))) => {
+                    at += used;
+                    at += self.frame(&frame, &input[at..]);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.broken_framing(error);
+                    at = input.len();
+                }
+            }
+        }
+        if self.phase == Phase::Closed || self.deaf {
+            input.len()
+        } else {
+            at
+        }
+    }
+
+    /// Finishes a turn: publishes and acks gathered, confirms that have become due.
+    pub(crate) fn settle(&mut self) {
+        self.flush();
+        self.answer_confirms();
+        self.await_barrier();
+    }
+
+    /// Others asked for something.
+    pub(crate) fn signalled(&mut self, signals: Signals) {
+        self.turn.begin(clock::now_ms());
+        for (channel, tag) in signals.cancelled {
+            self.consumer_cancelled(channel, &tag);
+        }
+        if signals.alarms {
+            self.alarms_changed();
+        }
+        if let Some(error) = signals.close
+            && matches!(
+                self.phase,
+                Phase::Running | Phase::Open | Phase::Tune | Phase::Start
+            )
+        {
+            self.close_connection(error.without_method());
+        }
+    }
+
+    /// There is room in the outbox again: have the queues deliver.
+    pub(crate) fn kick_queues(&mut self) {
+        self.turn.begin(clock::now_ms());
+        let numbers: Vec<u16> = self.channels.keys().copied().collect();
+        for number in numbers {
+            self.kick_channel(number);
+        }
+        self.context.broker.finish(&mut self.turn);
+    }
+
+    /// Winds everything down; the socket is gone or going.
+    pub(crate) fn end(&mut self) {
+        self.turn.begin(clock::now_ms());
+        self.flush();
+        self.close_all_channels();
+        self.delete_exclusive_queues();
+        if std::mem::take(&mut self.registered) {
+            self.context.broker.remove_connection(self.id);
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, rest: &[u8]) -> usize {
+        if self.phase == Phase::Closing {
+            self.await_close_ok(frame);
+            return 0;
+        }
+        if frame.kind == FrameKind::Heartbeat {
+            return 0;
+        }
+        if frame.channel == 0 {
+            self.connection_frame(frame);
+            return 0;
+        }
+        if self.phase != Phase::Running {
+            self.fault(
+                0,
+                (0, 0),
+                Fault::drop_late("frame on a channel before the handshake ended"),
+            );
+            return 0;
+        }
+        self.channel_frame(frame, rest)
+    }
+
+    fn connection_frame(&mut self, frame: &Frame<'_>) {
+        self.flush();
+        let ids = method_ids(frame.payload).unwrap_or((0, 0));
+        let result = if frame.kind == FrameKind::Method {
+            self.connection_method(frame.payload)
+        } else {
+            Err(Fault::Reply(frame::unexpected_on_channel_zero(frame)))
+        };
+        if let Err(fault) = result {
+            self.fault(0, ids, fault);
+        }
+    }
+
+    /// Handles a frame on a channel; returns how much of `rest` was used along with it.
+    fn channel_frame(&mut self, frame: &Frame<'_>, rest: &[u8]) -> usize {
+        let number = frame.channel;
+        let mut used = 0;
+        let (ids, result) = match (self.channels.get(&number), frame.kind) {
+            (Some(Channel::Closing), FrameKind::Method) => {
+                let ids = method_ids(frame.payload).unwrap_or((0, 0));
+                (ids, self.closing_channel_method(number, ids))
+            }
+            (Some(Channel::Closing), _) => return 0,
+            (Some(Channel::Open(_)), FrameKind::Method) => {
+                let ids = method_ids(frame.payload).unwrap_or((0, 0));
+                (
+                    ids,
+                    self.channel_method(number, ids, frame.payload, rest, &mut used),
+                )
+            }
+            (Some(Channel::Open(_)), FrameKind::Header) => {
+                ((60, 40), self.content_header(number, frame.payload))
+            }
+            (Some(Channel::Open(_)), _) => ((60, 40), self.content_body(number, frame.payload)),
+            (None, _) => {
+                let ids = method_ids(frame.payload).filter(|_| frame.kind == FrameKind::Method);
+                (
+                    ids.unwrap_or((0, 0)),
+                    self.first_channel_method(number, frame),
+                )
+            }
+        };
+        if let Err(fault) = result {
+            self.fault(number, ids, fault);
+        }
+        used
+    }
+
+    /// The first frame on a channel can only open it (H-4).
+    fn first_channel_method(&mut self, number: u16, frame: &Frame<'_>) -> Result<(), Fault> {
+        if frame.kind == FrameKind::Method {
+            let method = self.parse(frame.payload)?;
+            if matches!(
+                method,
+                AMQPClass::Channel(channel_methods::AMQPMethod::Open(_))
+            ) {
+                return self.open_channel(number);
+            }
+        }
+        Err(ReplyError::channel_error("expected 'channel.open'").into())
+    }
+
+    fn open_channel(&mut self, number: u16) -> Result<(), Fault> {
+        let limit = usize::from(self.channel_max);
+        if limit != 0 && self.channels.len() >= limit {
+            let text = format!(
+                "number of channels opened ({}) has reached the negotiated channel_max ({limit})",
+                self.channels.len()
+            );
+            return Err(ReplyError::not_allowed(text).without_method().into());
+        }
+        if !self.context.take_channel() {
+            let text = format!(
+                "number of channels opened on node has reached the maximum allowed limit of ({})",
+                self.context.limits.channel_max_per_node
+            );
+            return Err(ReplyError::not_allowed(text).without_method().into());
+        }
+        let credit = self.outbox.open_channel(number);
+        let channel = OpenChannel::new(number, credit, self.context.limits.default_prefetch);
+        self.channels
+            .insert(number, Channel::Open(Box::new(channel)));
+        self.send_raw(number, &[0, 20, 0, 11, 0, 0, 0, 0]);
+        Ok(())
+    }
+
+    /// On a channel we closed, only close-ok and close mean anything (H-7 to H-10).
+    fn closing_channel_method(&mut self, number: u16, ids: (u16, u16)) -> Result<(), Fault> {
+        match ids {
+            (20, 41) => {
+                self.channels.remove(&number);
+                self.context.give_channel();
+            }
+            (20, 40) => self.send(number, &close_ok()),
+            (20, 10) => return Err(ReplyError::channel_error("second 'channel.open' seen").into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn channel_method(
+        &mut self,
+        number: u16,
+        ids: (u16, u16),
+        payload: &[u8],
+        rest: &[u8],
+        used: &mut usize,
+    ) -> Result<(), Fault> {
+        let Some(Channel::Open(channel)) = self.channels.get(&number) else {
+            return Ok(());
+        };
+        if let Some(content) = &channel.content {
+            return Err(content.interrupted().into());
+        }
+        match (ids, payload.get(4..)) {
+            ((60, method::BASIC_PUBLISH), Some(args)) => self.publish(number, args, rest, used),
+            ((60, method::BASIC_ACK), Some(args)) => self.ack(number, method::parse_ack(args)?),
+            ((60, method::BASIC_NACK), Some(args)) => self.nack(number, method::parse_nack(args)?),
+            ((60, method::BASIC_REJECT), Some(args)) => {
+                self.reject(number, method::parse_reject(args)?)
+            }
+            _ => {
+                let method = self.parse(payload)?;
+                self.flush();
+                self.cold_method(number, method, payload)
+            }
+        }
+    }
+
+    fn cold_method(&mut self, number: u16, method: AMQPClass, payload: &[u8]) -> Result<(), Fault> {
+        match method {
+            AMQPClass::Channel(method) => self.channel_class(number, method),
+            AMQPClass::Exchange(method) => self.exchange_class(number, method),
+            AMQPClass::Queue(method) => self.queue_class(number, method),
+            AMQPClass::Basic(method) => self.basic_class(number, method, payload),
+            AMQPClass::Confirm(method) => self.confirm_class(number, method),
+            AMQPClass::Tx(method) => self.tx_class(number, method),
+            AMQPClass::Access(method) => self.access_class(number, method),
+            AMQPClass::Connection(_) => Err(unimplemented_method().into()),
+        }
+    }
+
+    fn channel_class(
+        &mut self,
+        number: u16,
+        method: channel_methods::AMQPMethod,
+    ) -> Result<(), Fault> {
+        use channel_methods::AMQPMethod as M;
+        match method {
+            M::Open(_) => Err(ReplyError::channel_error("second 'channel.open' seen").into()),
+            M::Close(_) => {
+                self.close_channel(number);
+                self.channels.remove(&number);
+                self.context.give_channel();
+                self.send(number, &close_ok());
+                Ok(())
+            }
+            // Nothing was closed by us: a stray one is harmless.
+            M::CloseOk(_) => Ok(()),
+            M::Flow(flow) if flow.active => {
+                let ok = channel_methods::FlowOk { active: true };
+                self.send(number, &AMQPClass::Channel(M::FlowOk(ok)));
+                Ok(())
+            }
+            M::Flow(_) => Err(ReplyError::not_implemented("active=false").into()),
+            _ => Err(unimplemented_method().into()),
+        }
+    }
+
+    fn parse(&self, payload: &[u8]) -> Result<AMQPClass, Fault> {
+        parse_method(payload).map_err(|error| match error {
+            method::ColdError::Reply(error) => Fault::Reply(error),
+            method::ColdError::UnknownMethod { class, method } => {
+                Fault::drop_now(format!("unknown method {class}.{method}"))
+            }
+        })
+    }
+
+    /// Ends a channel or the connection as the fault demands.
+    fn fault(&mut self, number: u16, ids: (u16, u16), fault: Fault) {
+        // What stood before the fault in the same read still counts.
+        self.flush();
+        match fault {
+            Fault::Drop { reason, delay } => self.drop_connection(reason, delay),
+            Fault::Reply(error) => {
+                let error = if error.method.is_none() {
+                    error.at(ids.0, ids.1)
+                } else {
+                    error
+                };
+                if error.code.is_hard() || number == 0 {
+                    self.close_connection(error);
+                } else {
+                    self.close_channel_for(number, &error);
+                }
+            }
+        }
+    }
+
+    fn close_channel_for(&mut self, number: u16, error: &ReplyError) {
+        let (class_id, method_id) = error.method.unwrap_or((0, 0));
+        tracing::error!(
+            connection = self.name,
+            vhost = self.vhost_name(),
+            channel = number,
+            "channel error: operation {class_id}.{method_id} caused a channel exception {}",
+            error.reply_text()
+        );
+        self.close_channel(number);
+        self.channels.insert(number, Channel::Closing);
+        let close = channel_methods::Close {
+            reply_code: error.code.code(),
+            reply_text: short(&error.reply_text()),
+            class_id,
+            method_id,
+        };
+        self.send(
+            number,
+            &AMQPClass::Channel(channel_methods::AMQPMethod::Close(close)),
+        );
+    }
+
+    /// Sends `connection.close`; everything is wound down first (E-5).
+    fn close_connection(&mut self, error: ReplyError) {
+        let text = error.reply_text();
+        if error.code == ReplyCode::ConnectionForced {
+            tracing::info!(
+                connection = self.name,
+                vhost = self.vhost_name(),
+                "closing: {text}"
+            );
+        } else {
+            tracing::error!(
+                connection = self.name,
+                vhost = self.vhost_name(),
+                "connection error: {text}"
+            );
+        }
+        self.flush();
+        self.close_all_channels();
+        self.delete_exclusive_queues();
+        let (class_id, method_id) = error.method.unwrap_or((0, 0));
+        let close = conn_methods::Close {
+            reply_code: error.code.code(),
+            reply_text: short(&text),
+            class_id,
+            method_id,
+        };
+        self.send(
+            0,
+            &AMQPClass::Connection(conn_methods::AMQPMethod::Close(close)),
+        );
+        self.ended.get_or_insert(text);
+        self.blocked = false;
+        self.barrier = (0, 0);
+        self.phase = Phase::Closing;
+        let patience = match self.heartbeat_s {
+            0 => 30,
+            heartbeat => u64::from(heartbeat).min(30),
+        };
+        self.drop_at
+            .get_or_insert(Instant::now() + Duration::from_secs(patience));
+    }
+
+    /// The stream cannot be followed any more (E-7): close, and the socket goes after 3 s.
+    fn broken_framing(&mut self, error: ReplyError) {
+        self.deaf = true;
+        self.drop_at = Some(Instant::now() + REFUSAL_DELAY);
+        if self.phase == Phase::Closing {
+            return;
+        }
+        if self.phase == Phase::Running {
+            self.close_connection(error.without_method());
+        } else {
+            self.drop_connection(error.reply_text(), REFUSAL_DELAY);
+        }
+    }
+
+    fn drop_connection(&mut self, reason: String, delay: Duration) {
+        tracing::error!(
+            connection = self.name,
+            vhost = self.vhost_name(),
+            "closing: {reason}"
+        );
+        self.ended.get_or_insert(reason);
+        self.deaf = true;
+        if delay.is_zero() {
+            self.phase = Phase::Closed;
+        } else {
+            self.phase = Phase::Closing;
+            self.drop_at = Some(Instant::now() + delay);
+        }
+    }
+
+    fn await_close_ok(&mut self, frame: &Frame<'_>) {
+        let method = match frame.kind {
+            FrameKind::Method if frame.channel == 0 => method_ids(frame.payload),
+            _ => None,
+        };
+        match method {
+            Some((10, 51)) => self.phase = Phase::Closed,
+            Some((10, 50)) => {
+                let ok = conn_methods::AMQPMethod::CloseOk(conn_methods::CloseOk {});
+                self.send(0, &AMQPClass::Connection(ok));
+            }
+            _ => {}
+        }
+    }
+
+    fn close_all_channels(&mut self) {
+        let numbers: Vec<u16> = self.channels.keys().copied().collect();
+        for number in numbers {
+            self.close_channel(number);
+            self.channels.remove(&number);
+            self.context.give_channel();
+        }
+    }
+
+    fn delete_exclusive_queues(&mut self) {
+        if let Some(vhost) = self.vhost.clone() {
+            for queue in std::mem::take(&mut self.exclusive) {
+                let _ = vhost.remove_queue(&queue, false, false, &mut self.turn);
+            }
+        }
+        self.context.broker.finish(&mut self.turn);
+    }
+
+    /// The session and vhost of an open connection.
+    fn opened(&mut self) -> Result<(&mut Session, &Arc<Vhost>, &mut Turn), Fault> {
+        match (&mut self.session, &self.vhost) {
+            (Some(session), Some(vhost)) => Ok((session, vhost, &mut self.turn)),
+            _ => Err(ReplyError::internal().into()),
+        }
+    }
+
+    /// The channel, which the caller knows to be open.
+    fn open(&mut self, number: u16) -> Result<&mut OpenChannel, Fault> {
+        match self.channels.get_mut(&number) {
+            Some(Channel::Open(channel)) => Ok(channel),
+            _ => Err(ReplyError::channel_error("expected 'channel.open'").into()),
+        }
+    }
+
+    fn send(&self, channel: u16, method: &AMQPClass) {
+        self.outbox
+            .write(|inner| put_method(&mut inner.out.bytes, channel, method));
+    }
+
+    /// Sends a method given as its payload, where amq-protocol cannot say what the wire wants.
+    fn send_raw(&self, channel: u16, payload: &[u8]) {
+        self.outbox.write(|inner| {
+            let out = &mut inner.out.bytes;
+            out.push(frame::FRAME_METHOD);
+            out.extend_from_slice(&channel.to_be_bytes());
+            out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+            out.extend_from_slice(payload);
+            out.push(frame::FRAME_END);
+        });
+    }
+
+    fn sink(&self) -> Arc<dyn ConsumerSink> {
+        Arc::clone(&self.outbox) as Arc<dyn ConsumerSink>
+    }
+}
+
+fn unimplemented_method() -> ReplyError {
+    ReplyError::command_invalid("unimplemented method")
+}
+
+fn close_ok() -> AMQPClass {
+    AMQPClass::Channel(channel_methods::AMQPMethod::CloseOk(
+        channel_methods::CloseOk {},
+    ))
+}

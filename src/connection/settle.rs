@@ -1,0 +1,212 @@
+//! The end of a turn and what happens beside the client's frames: gathered publishes and acks
+//! go to their queues, due confirms are written, channels are wound down, alarms block.
+
+use std::sync::Arc;
+
+use warren_amqp::protocol::{AMQPClass, basic, connection as conn_methods};
+use warren_amqp::short;
+use warren_storage::Durable;
+
+use super::channel::Channel;
+use super::{Connection, Phase};
+use crate::net::outbox::by_source;
+
+impl Connection {
+    /// Hands gathered publishes and acks to their queues. Done before any method whose answer
+    /// depends on them, and at the end of each read.
+    pub(super) fn flush(&mut self) {
+        self.flush_acks();
+        self.flush_publishes();
+        if !self.turn.is_idle() {
+            self.context.broker.finish(&mut self.turn);
+        }
+        self.barrier.0 = self.barrier.0.max(self.turn.take_catalog_index());
+    }
+
+    pub(super) fn flush_publishes(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let outcomes = self.context.broker.publish(&mut self.batch, &mut self.turn);
+        for outcome in outcomes {
+            let Some(Channel::Open(channel)) = self.channels.get_mut(&outcome.channel) else {
+                continue;
+            };
+            let Some(confirms) = &mut channel.confirms else {
+                continue;
+            };
+            confirms.handled(outcome.confirms.1, outcome.position, outcome.nack);
+            if !self.confirming.contains(&outcome.channel) {
+                self.confirming.push(outcome.channel);
+            }
+        }
+    }
+
+    fn flush_acks(&mut self) {
+        for (queue, consumer, entries) in self.acks.groups.drain(..) {
+            queue.ack(consumer, &entries, &mut self.turn);
+        }
+    }
+
+    /// Writes the confirms that are due; asks the log to call back for the rest.
+    pub(super) fn answer_confirms(&mut self) {
+        if self.confirming.is_empty() {
+            return;
+        }
+        let log = self.context.broker.log();
+        let durable = log.durable_up_to();
+        let mut next = None;
+        let (channels, confirming) = (&mut self.channels, &mut self.confirming);
+        self.outbox.write(|inner| {
+            confirming.retain(|number| {
+                let Some(Channel::Open(channel)) = channels.get_mut(number) else {
+                    return false;
+                };
+                let Some(confirms) = &mut channel.confirms else {
+                    return false;
+                };
+                let waits = confirms.answer(durable, &mut inner.out.bytes, *number);
+                if let Some(position) = waits {
+                    next = Some(next.unwrap_or(position).min(position));
+                }
+                waits.is_some()
+            });
+        });
+        if let Some(position) = next {
+            self.await_log(position);
+        }
+    }
+
+    /// Whether everything the replies stand for is on disk.
+    pub(super) fn durable(&self) -> bool {
+        let (index, position) = self.barrier;
+        let broker = &self.context.broker;
+        (index == 0 || broker.catalog().durable_index() >= index)
+            && (position == 0 || broker.log().durable_up_to() >= position)
+    }
+
+    /// Asks catalog and log to call back when the held replies may go.
+    pub(super) fn await_barrier(&mut self) {
+        if self.barrier == (0, 0) {
+            return;
+        }
+        if self.durable() {
+            self.barrier = (0, 0);
+            return;
+        }
+        let (index, position) = self.barrier;
+        let catalog = self.context.broker.catalog();
+        if catalog.durable_index() < index {
+            catalog.when_durable(index, Arc::clone(&self.outbox) as Arc<dyn Durable>);
+        }
+        if self.context.broker.log().durable_up_to() < position {
+            self.await_log(position);
+        }
+    }
+
+    fn await_log(&self, position: warren_storage::Position) {
+        if position != warren_broker::NEVER && self.outbox.start_awaiting_log() {
+            let waiter = Arc::clone(&self.outbox) as Arc<dyn Durable>;
+            self.context.broker.log().when_durable(position, waiter);
+        }
+    }
+
+    /// Winds a channel down: consumers cancelled, unacked messages requeued (H-11).
+    pub(super) fn close_channel(&mut self, number: u16) {
+        let Some(Channel::Open(channel)) = self.channels.remove(&number) else {
+            return;
+        };
+        let mut channel = *channel;
+        if let Some(confirms) = &channel.confirms
+            && confirms.unanswered() > 0
+        {
+            tracing::warn!(
+                connection = self.name,
+                vhost = self.vhost_name(),
+                channel = number,
+                "channel is stopping with {} pending publisher confirms",
+                confirms.unanswered()
+            );
+        }
+        let Some(mut out) = self.outbox.close_channel(number) else {
+            return;
+        };
+        let mut unsettled = out.unacked.take_all();
+        if let Some(tx) = channel.tx.take() {
+            unsettled.extend(tx.settlements.into_iter().flat_map(|s| s.entries));
+            unsettled.sort_unstable_by_key(|unacked| unacked.tag);
+        }
+        // Requeue first: with the consumer still there its queue would not yet be unused.
+        for (queue, consumer, entries) in by_source(&mut out, unsettled) {
+            queue.requeue(consumer, entries, &mut self.turn);
+        }
+        for (_, (id, queue)) in channel.consumers.drain() {
+            queue.remove_consumer(id, &mut self.turn);
+        }
+        if let (Some(queue), Some(vhost)) = (channel.reply_queue.take(), &self.vhost) {
+            vhost.close_reply_queue(&queue, &mut self.turn);
+        }
+        self.context.broker.finish(&mut self.turn);
+    }
+
+    /// Credit came back: let the queues of the channel's consumers deliver.
+    pub(super) fn kick_channel(&mut self, number: u16) {
+        let queues = self
+            .outbox
+            .lock()
+            .channel(number)
+            .map(|channel| channel.queues());
+        for queue in queues.unwrap_or_default() {
+            queue.kick(&mut self.turn);
+        }
+    }
+
+    /// The broker ended a consumer because its queue is gone.
+    pub(super) fn consumer_cancelled(&mut self, number: u16, tag: &str) {
+        let Ok(channel) = self.open(number) else {
+            return;
+        };
+        let Some((id, _)) = channel.consumers.remove(tag) else {
+            return;
+        };
+        self.outbox.remove_consumer(number, id);
+        if self.capabilities.consumer_cancel_notify {
+            let cancel = basic::Cancel {
+                consumer_tag: short(tag),
+                nowait: true,
+            };
+            self.send(number, &AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+        }
+    }
+
+    /// The connection published: while an alarm is on, that blocks it.
+    pub(super) fn note_publish(&mut self) {
+        if self.context.broker.alarmed() {
+            self.published = true;
+            self.block();
+        }
+    }
+
+    pub(super) fn alarms_changed(&mut self) {
+        if !self.context.broker.alarmed() {
+            self.published = false;
+            if std::mem::take(&mut self.blocked) && std::mem::take(&mut self.blocked_told) {
+                let unblocked = conn_methods::AMQPMethod::Unblocked(conn_methods::Unblocked {});
+                self.send(0, &AMQPClass::Connection(unblocked));
+            }
+        }
+    }
+
+    fn block(&mut self) {
+        if self.blocked || self.phase != Phase::Running {
+            return;
+        }
+        self.blocked = true;
+        if self.capabilities.connection_blocked {
+            self.blocked_told = true;
+            let reason = short(self.context.broker.alarms().reason());
+            let blocked = conn_methods::AMQPMethod::Blocked(conn_methods::Blocked { reason });
+            self.send(0, &AMQPClass::Connection(blocked));
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The task of one connection: reads, has the state machine work, writes, keeps time.
+//!
+//! One task does both directions. Reading goes through a buffer shared by all connections of a
+//! worker thread; only the beginning of an incomplete frame is kept per connection, so an idle
+//! connection holds next to no memory. Everything one read brings is handled and answered with
+//! one write.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::outbox::Outbox;
+use super::write_buf::WriteBuf;
+use crate::connection::Connection;
+
+/// Bytes read from a socket in one go.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Our own replies waiting for a client that does not read: beyond this it is not read either.
+const REPLIES_MAX: usize = 4 * 1024 * 1024;
+
+/// Messages waiting for the log thread: beyond this publishers are not read (back-pressure).
+const LOG_BACKLOG_MAX: usize = 64 * 1024 * 1024;
+
+/// How often a throttled connection looks again.
+const THROTTLE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a closed connection may take to read its last bytes.
+const LINGER: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// What woke the task up for good.
+enum Step {
+    /// Something was read and handled; give others a turn.
+    Worked,
+    /// The connection is over.
+    Over(String),
+}
+
+/// A connection with its socket.
+pub(crate) struct Driver<S> {
+    stream: S,
+    connection: Connection,
+    outbox: Arc<Outbox>,
+    /// The beginning of an incomplete frame.
+    partial: Vec<u8>,
+    writing: WriteBuf,
+    timer: Pin<Box<Sleep>>,
+    beat: Beat,
+    accepted: Instant,
+    handshake_timeout: Duration,
+    closed_at: Option<Instant>,
+}
+
+/// What the heartbeat rules need to know (C-32 to C-34).
+#[derive(Default)]
+struct Beat {
+    /// When to look next; none before the heartbeat is negotiated.
+    next: Option<Instant>,
+    received: bool,
+    sent: bool,
+    /// Half intervals without a byte from the peer.
+    silent: u32,
+}
+
+/// Half intervals of silence after which a peer is gone: between 2 and 3 whole ones.
+const SILENT_HALVES: u32 = 5;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// Drives `connection` over `stream`.
+    pub(crate) fn new(
+        stream: S,
+        connection: Connection,
+        outbox: Arc<Outbox>,
+        handshake_timeout: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            connection,
+            outbox,
+            partial: Vec::new(),
+            writing: WriteBuf::default(),
+            timer: Box::pin(tokio::time::sleep_until((now + handshake_timeout).into())),
+            beat: Beat::default(),
+            accepted: now,
+            handshake_timeout,
+            closed_at: None,
+        }
+    }
+
+    /// Runs until the connection is over; says why.
+    pub(crate) async fn run(mut self) -> (Connection, String) {
+        loop {
+            match poll_fn(|context| self.step(context)).await {
+                Step::Worked => tokio::task::yield_now().await,
+                Step::Over(reason) => {
+                    self.connection.end();
+                    return (self.connection, reason);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            self.connection.settle();
+            let hold = self.connection.holds_replies();
+            if let Some(signals) = self.outbox.take(&mut self.writing, context, hold) {
+                self.connection.signalled(signals);
+                continue;
+            }
+            match self.write(context) {
+                Err(error) => return Poll::Ready(Step::Over(error.to_string())),
+                Ok(true) => continue,
+                Ok(false) => {}
+            }
+            if let Some(reason) = self.keep_time(context) {
+                return Poll::Ready(Step::Over(reason));
+            }
+            if self.connection.is_closed() {
+                if self.outbox.pending() == 0 {
+                    return self.shut_down(context);
+                }
+                // Nothing but writing is left; `write` has registered for it.
+                return Poll::Pending;
+            }
+            if !self.connection.wants_input() || self.throttled(context) {
+                return Poll::Pending;
+            }
+            return match ready!(self.read(context)) {
+                Ok(0) => {
+                    let reason = self.connection.ended().map_or_else(
+                        || "client unexpectedly closed TCP connection".to_owned(),
+                        str::to_owned,
+                    );
+                    Poll::Ready(Step::Over(reason))
+                }
+                Ok(_) => Poll::Ready(Step::Worked),
+                Err(error) => Poll::Ready(Step::Over(error.to_string())),
+            };
+        }
+    }
+
+    /// Writes what waits. True when more has come into the outbox or queues were kicked, so that
+    /// everything should be looked at again.
+    fn write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let mut kick = false;
+        while !self.writing.is_empty() {
+            let (slices, n) = self.writing.slices();
+            let result = match Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..n])
+            {
+                Poll::Pending => break,
+                Poll::Ready(result) => result?,
+            };
+            if result == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.writing.advance(result);
+            self.beat.sent = true;
+            kick |= self.outbox.written(result);
+        }
+        if kick {
+            self.connection.kick_queues();
+        }
+        let drained = self.writing.is_empty();
+        Ok(drained && self.outbox.pending() > 0 && !self.connection.holds_replies())
+    }
+
+    /// Reads once and has everything complete handled.
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let kept = self.partial.len();
+            // A frame larger than the buffer: it must fit with room to read on.
+            if buffer.len() < kept + READ_BYTES / 2 {
+                buffer.resize(kept + READ_BYTES, 0);
+            }
+            buffer[..kept].copy_from_slice(&self.partial);
+            let mut space = ReadBuf::new(&mut buffer[kept..]);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
+            let n = space.filled().len();
+            if n == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            self.beat.received = true;
+            let input = &buffer[..kept + n];
+            let used = self.connection.receive(input);
+            self.partial.clear();
+            self.partial.extend_from_slice(&input[used..]);
+            if self.partial.is_empty() && self.partial.capacity() > 4096 {
+                self.partial = Vec::new();
+            }
+            Poll::Ready(Ok(n))
+        })
+    }
+
+    /// Whether reading must wait because somebody behind us is slower.
+    fn throttled(&mut self, context: &mut Context<'_>) -> bool {
+        let behind =
+            self.outbox.pending() > REPLIES_MAX || self.connection.log_backlog() > LOG_BACKLOG_MAX;
+        if behind {
+            self.sleep_until(Instant::now() + THROTTLE_PAUSE, context);
+        }
+        behind
+    }
+
+    /// Handshake timeout, heartbeats, the end of a closing connection. Some reason when it is
+    /// time to go.
+    fn keep_time(&mut self, context: &mut Context<'_>) -> Option<String> {
+        let now = Instant::now();
+        if !self.connection.is_running() && now >= self.accepted + self.handshake_timeout {
+            return Some("handshake timeout".to_owned());
+        }
+        if self.connection.drop_at().is_some_and(|at| now >= at) {
+            let ended = self.connection.ended().unwrap_or("closed");
+            return Some(ended.to_owned());
+        }
+        if self.connection.is_closed() {
+            let since = *self.closed_at.get_or_insert(now);
+            if now >= since + LINGER {
+                return Some("client did not read the end".to_owned());
+            }
+        }
+        if let Some(reason) = self.heartbeat(now) {
+            return Some(reason);
+        }
+        let wake = self.next_wake();
+        if let Some(wake) = wake {
+            self.sleep_until(wake, context);
+        }
+        None
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let handshake =
+            (!self.connection.is_running()).then_some(self.accepted + self.handshake_timeout);
+        let linger = self.closed_at.map(|at| at + LINGER);
+        [handshake, linger, self.connection.drop_at(), self.beat.next]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn sleep_until(&mut self, at: Instant, context: &mut Context<'_>) {
+        if self.timer.deadline() != at.into() {
+            self.timer.as_mut().reset(at.into());
+        }
+        // Due already: come back at once.
+        if self.timer.as_mut().poll(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
+    }
+
+    fn heartbeat(&mut self, now: Instant) -> Option<String> {
+        let interval = u64::from(self.connection.heartbeat_s());
+        if interval == 0 || self.connection.is_closed() {
+            self.beat.next = None;
+            return None;
+        }
+        let half = Duration::from_millis(interval * 500);
+        let next = *self.beat.next.get_or_insert(now + half);
+        if now < next {
+            return None;
+        }
+        self.beat.next = Some(now + half);
+        if !std::mem::take(&mut self.beat.sent) && !self.connection.holds_replies() {
+            self.outbox
+                .write(|inner| warren_amqp::frame::put_heartbeat(&mut inner.out.bytes));
+            self.writing_now();
+        }
+        let alive = std::mem::take(&mut self.beat.received) || self.connection.is_blocked();
+        self.beat.silent = if alive { 0 } else { self.beat.silent + 1 };
+        self.release_memory();
+        (self.beat.silent >= SILENT_HALVES)
+            .then(|| format!("missed heartbeats from client, timeout: {interval}s"))
+    }
+
+    /// Takes a heartbeat along in the next write.
+    fn writing_now(&mut self) {
+        if self.writing.is_empty() {
+            std::mem::swap(&mut self.writing, &mut self.outbox.lock().out);
+        }
+    }
+
+    /// An idle connection gives its buffers back.
+    fn release_memory(&mut self) {
+        if self.writing.is_empty() && self.writing.capacity() > 0 {
+            self.writing = WriteBuf::default();
+        }
+        self.outbox.shrink();
+    }
+
+    fn shut_down(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        let done = ready!(Pin::new(&mut self.stream).poll_shutdown(context));
+        let reason = match done {
+            Ok(()) => self
+                .connection
+                .ended()
+                .unwrap_or("closed by the client")
+                .to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Poll::Ready(Step::Over(reason))
+    }
+}

@@ -1,0 +1,466 @@
+//! A connection's outbox: bytes waiting for its socket, and the delivery state of its channels.
+//!
+//! Whoever brings a message to a consumer (another connection's task, a timer) encodes the
+//! delivery straight into the outbox under one short lock and wakes the connection once. Large
+//! bodies are not copied: they are spliced in at write time. The unacked deliveries live here
+//! too, because tag, bytes and unacked entry must come into being together.
+//!
+//! Lock order: a queue's lock may be held when the outbox's is taken, never the other way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+
+use parking_lot::{Mutex, MutexGuard};
+use rustc_hash::FxHashMap;
+use warren_amqp::deliver::body_payload_max;
+use warren_amqp::{
+    ReplyError, put_body, put_body_frame_head, put_deliver_head, put_frame_end, put_get_ok_head,
+};
+use warren_broker::message::Message;
+use warren_broker::{ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, Queue};
+use warren_storage::Durable;
+
+use super::write_buf::WriteBuf;
+use crate::connection::unacked::{Unacked, UnackedList};
+
+/// Bytes waiting for a socket beyond which its consumers get nothing more.
+const ROOM: usize = 512 * 1024;
+
+/// Bodies at least this large are spliced, not copied.
+const SPLICE_MIN: usize = 8 * 1024;
+
+/// Where a delivery came from: its queue and, unless it was `basic.get`, its consumer.
+pub(crate) struct Source {
+    /// The queue.
+    pub(crate) queue: Arc<Queue>,
+    /// The consumer.
+    pub(crate) consumer: Option<ConsumerId>,
+    tag: Box<[u8]>,
+    /// Deliveries not settled yet.
+    outstanding: u32,
+    cancelled: bool,
+}
+
+/// Delivery state of one channel.
+pub(crate) struct ChannelOut {
+    next_tag: u64,
+    /// Deliveries not settled yet.
+    pub(crate) unacked: UnackedList,
+    sources: Vec<Option<Source>>,
+    free: Vec<u32>,
+    consumers: FxHashMap<ConsumerId, u32>,
+    /// Credit shared by the channel's consumers.
+    pub(crate) credit: Arc<ChannelCredit>,
+}
+
+impl ChannelOut {
+    /// The source of an unacked delivery.
+    pub(crate) fn source(&self, index: u32) -> Option<&Source> {
+        self.sources.get(index as usize)?.as_ref()
+    }
+
+    /// One delivery of this source was settled for good.
+    pub(crate) fn settled(&mut self, index: u32) {
+        let Some(Some(source)) = self.sources.get_mut(index as usize) else {
+            return;
+        };
+        source.outstanding = source.outstanding.saturating_sub(1);
+        if source.outstanding == 0 && source.cancelled {
+            self.drop_source(index);
+        }
+    }
+
+    /// Gives back the shared credit of settled deliveries; `basic.get` took none.
+    pub(crate) fn release_credit(&self, settled: &[Unacked]) {
+        let consumed = |unacked: &&Unacked| {
+            self.source(unacked.source)
+                .is_some_and(|source| source.consumer.is_some())
+        };
+        self.credit
+            .release(settled.iter().filter(consumed).count() as u32);
+    }
+
+    /// The queues its consumers consume from.
+    pub(crate) fn queues(&self) -> Vec<Arc<Queue>> {
+        let live = self
+            .consumers
+            .values()
+            .filter_map(|index| self.source(*index));
+        live.map(|source| Arc::clone(&source.queue)).collect()
+    }
+
+    fn add_source(&mut self, source: Source) -> u32 {
+        if let Some(index) = self.free.pop() {
+            self.sources[index as usize] = Some(source);
+            return index;
+        }
+        self.sources.push(Some(source));
+        (self.sources.len() - 1) as u32
+    }
+
+    fn drop_source(&mut self, index: u32) {
+        self.sources[index as usize] = None;
+        self.free.push(index);
+    }
+}
+
+/// What the connection's task is asked to do beside writing.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// Close the connection with this error.
+    pub(crate) close: Option<ReplyError>,
+    /// The alarms changed.
+    pub(crate) alarms: bool,
+    /// Consumers the broker ended: channel and consumer tag.
+    pub(crate) cancelled: Vec<(u16, String)>,
+}
+
+impl Signals {
+    fn any(&self) -> bool {
+        self.close.is_some() || self.alarms || !self.cancelled.is_empty()
+    }
+}
+
+/// What the lock protects.
+pub(crate) struct Inner {
+    /// Bytes and splices waiting to be written.
+    pub(crate) out: WriteBuf,
+    channels: FxHashMap<u16, ChannelOut>,
+    waker: Option<Waker>,
+    signals: Signals,
+    frame_max: u32,
+}
+
+impl Inner {
+    /// The delivery state of a channel.
+    pub(crate) fn channel(&mut self, channel: u16) -> Option<&mut ChannelOut> {
+        self.channels.get_mut(&channel)
+    }
+
+    /// Adds a body after its header, spliced when large.
+    pub(crate) fn put_body(&mut self, channel: u16, message: &Message) {
+        let body = message.body();
+        if body.len() < SPLICE_MIN {
+            put_body(&mut self.out.bytes, channel, self.frame_max, body);
+            return;
+        }
+        let limit = body_payload_max(self.frame_max);
+        let mut start = 0;
+        while start < body.len() {
+            let end = body.len().min(start + limit);
+            put_body_frame_head(&mut self.out.bytes, channel, (end - start) as u32);
+            self.out.splice(message.clone(), start..end);
+            put_frame_end(&mut self.out.bytes);
+            start = end;
+        }
+    }
+}
+
+/// See the module documentation.
+pub(crate) struct Outbox {
+    inner: Mutex<Inner>,
+    /// Bytes waiting, those being written included.
+    pending: AtomicUsize,
+    /// A queue was told there is no room: kick the queues once there is.
+    starved: AtomicBool,
+    /// The log calls back when durable.
+    awaiting_log: AtomicBool,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub(crate) fn new() -> Arc<Self> {
+        let inner = Inner {
+            out: WriteBuf::default(),
+            channels: FxHashMap::default(),
+            waker: None,
+            signals: Signals::default(),
+            frame_max: 0,
+        };
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            pending: AtomicUsize::new(0),
+            starved: AtomicBool::new(false),
+            awaiting_log: AtomicBool::new(false),
+        })
+    }
+
+    /// Locks it. The bytes added meanwhile are counted by [`Outbox::done`].
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Runs `write` on the waiting bytes. For the connection's own task, which needs no waking.
+    pub(crate) fn write(&self, write: impl FnOnce(&mut Inner)) {
+        let mut inner = self.inner.lock();
+        let before = inner.out.len();
+        write(&mut inner);
+        self.pending
+            .fetch_add(inner.out.len() - before, Ordering::SeqCst);
+    }
+
+    /// Sets the negotiated frame size.
+    pub(crate) fn set_frame_max(&self, frame_max: u32) {
+        self.inner.lock().frame_max = frame_max;
+    }
+
+    /// Bytes waiting.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::SeqCst)
+    }
+
+    /// Moves what waits into the empty `into`, or remembers to wake the task when there is
+    /// something; and takes the signals.
+    pub(crate) fn take(
+        &self,
+        into: &mut WriteBuf,
+        context: &Context<'_>,
+        hold: bool,
+    ) -> Option<Signals> {
+        let mut inner = self.inner.lock();
+        if !hold && into.is_empty() && !inner.out.is_empty() {
+            std::mem::swap(into, &mut inner.out);
+        }
+        if inner
+            .waker
+            .as_ref()
+            .is_none_or(|waker| !waker.will_wake(context.waker()))
+        {
+            inner.waker = Some(context.waker().clone());
+        }
+        inner
+            .signals
+            .any()
+            .then(|| std::mem::take(&mut inner.signals))
+    }
+
+    /// `n` bytes went out. True when queues must be kicked because there is room again.
+    pub(crate) fn written(&self, n: usize) -> bool {
+        let left = self.pending.fetch_sub(n, Ordering::SeqCst) - n;
+        left < ROOM / 2 && self.starved.swap(false, Ordering::SeqCst)
+    }
+
+    /// Gives memory back while the connection idles.
+    pub(crate) fn shrink(&self) {
+        let mut inner = self.inner.lock();
+        if inner.out.is_empty() {
+            inner.out = WriteBuf::default();
+        }
+    }
+
+    /// Opens a channel's delivery state.
+    pub(crate) fn open_channel(&self, channel: u16) -> Arc<ChannelCredit> {
+        let credit = Arc::new(ChannelCredit::default());
+        let state = ChannelOut {
+            next_tag: 1,
+            unacked: UnackedList::default(),
+            sources: Vec::new(),
+            free: Vec::new(),
+            consumers: FxHashMap::default(),
+            credit: Arc::clone(&credit),
+        };
+        self.inner.lock().channels.insert(channel, state);
+        credit
+    }
+
+    /// Ends a channel's deliveries: from now on nothing reaches it. Returns its state.
+    pub(crate) fn close_channel(&self, channel: u16) -> Option<ChannelOut> {
+        self.inner.lock().channels.remove(&channel)
+    }
+
+    /// Makes a consumer known, before its queue knows it.
+    pub(crate) fn add_consumer(&self, channel: u16, id: ConsumerId, tag: &str, queue: &Arc<Queue>) {
+        let mut inner = self.inner.lock();
+        let Some(channel) = inner.channels.get_mut(&channel) else {
+            return;
+        };
+        let index = channel.add_source(Source {
+            queue: Arc::clone(queue),
+            consumer: Some(id),
+            tag: tag.as_bytes().into(),
+            outstanding: 0,
+            cancelled: false,
+        });
+        channel.consumers.insert(id, index);
+    }
+
+    /// Forgets a consumer: nothing more is delivered to it. Its unacked deliveries stay.
+    pub(crate) fn remove_consumer(&self, channel: u16, id: ConsumerId) {
+        let mut inner = self.inner.lock();
+        let Some(channel) = inner.channels.get_mut(&channel) else {
+            return;
+        };
+        let Some(index) = channel.consumers.remove(&id) else {
+            return;
+        };
+        if let Some(Some(source)) = channel.sources.get_mut(index as usize) {
+            source.cancelled = true;
+            if source.outstanding == 0 {
+                channel.drop_source(index);
+            }
+        }
+    }
+
+    /// Writes a `get-ok` with the message; remembers it as unacked unless `no_ack`.
+    pub(crate) fn put_get_ok(
+        &self,
+        channel: u16,
+        queue: &Arc<Queue>,
+        entry: Entry,
+        no_ack: bool,
+        remaining: u32,
+    ) {
+        self.write(|inner| {
+            let Some(state) = inner.channels.get_mut(&channel) else {
+                return;
+            };
+            let tag = state.next_tag;
+            state.next_tag += 1;
+            let message = entry.message.clone();
+            let (address, header) = (message.address(), message.header());
+            let out = &mut inner.out.bytes;
+            put_get_ok_head(
+                out,
+                channel,
+                tag,
+                entry.redelivered,
+                address,
+                remaining,
+                header,
+            );
+            if !no_ack {
+                let index = state.add_source(Source {
+                    queue: Arc::clone(queue),
+                    consumer: None,
+                    tag: Box::default(),
+                    outstanding: 1,
+                    cancelled: true,
+                });
+                state.unacked.push(tag, index, entry);
+            }
+            inner.put_body(channel, &message);
+        });
+    }
+
+    /// Has the task look after itself: an operator's wish or an alarm.
+    pub(crate) fn signal(&self, set: impl FnOnce(&mut Signals)) {
+        let mut inner = self.inner.lock();
+        set(&mut inner.signals);
+        let waker = inner.waker.clone();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether the log has already been asked to call back; asks for it when not.
+    pub(crate) fn start_awaiting_log(&self) -> bool {
+        !self.awaiting_log.swap(true, Ordering::SeqCst)
+    }
+
+    fn wake(&self) {
+        let waker = self.inner.lock().waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Durable for Outbox {
+    fn durable(&self) {
+        self.awaiting_log.store(false, Ordering::SeqCst);
+        self.wake();
+    }
+}
+
+impl ConsumerSink for Outbox {
+    fn room(&self) -> usize {
+        let free = || ROOM.saturating_sub(self.pending.load(Ordering::SeqCst));
+        let room = free();
+        if room > 0 {
+            return room;
+        }
+        self.starved.store(true, Ordering::SeqCst);
+        // Looked at again: it may have been written out before the mark was set.
+        free()
+    }
+
+    fn deliver(&self, consumer: &ConsumerInfo, entries: &mut Vec<Entry>) -> bool {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let Some(state) = inner.channels.get_mut(&consumer.channel) else {
+            return false;
+        };
+        let Some(&index) = state.consumers.get(&consumer.id) else {
+            return false;
+        };
+        let Some(Some(source)) = state.sources.get_mut(index as usize) else {
+            return false;
+        };
+        if !consumer.no_ack {
+            source.outstanding += entries.len() as u32;
+        }
+        let consumer_tag = source.tag.clone();
+        let before = inner.out.len();
+        let first_tag = state.next_tag;
+        state.next_tag += entries.len() as u64;
+        for (entry, tag) in entries.iter().zip(first_tag..) {
+            let message = &entry.message;
+            put_deliver_head(
+                &mut inner.out.bytes,
+                consumer.channel,
+                &consumer_tag,
+                tag,
+                entry.redelivered,
+                message.address(),
+                message.header(),
+            );
+            inner.put_body(consumer.channel, message);
+        }
+        if consumer.no_ack {
+            entries.clear();
+        } else if let Some(state) = inner.channels.get_mut(&consumer.channel) {
+            for (entry, tag) in entries.drain(..).zip(first_tag..) {
+                state.unacked.push(tag, index, entry);
+            }
+        }
+        self.pending
+            .fetch_add(inner.out.len() - before, Ordering::SeqCst);
+        if before == 0
+            && let Some(waker) = &inner.waker
+        {
+            waker.wake_by_ref();
+        }
+        true
+    }
+
+    fn cancelled(&self, consumer: &ConsumerInfo) {
+        let (channel, tag) = (consumer.channel, consumer.tag.clone());
+        self.signal(|signals| signals.cancelled.push((channel, tag)));
+    }
+}
+
+/// Groups settled deliveries by their source, keeping their order.
+pub(crate) fn by_source(
+    channel: &mut ChannelOut,
+    settled: Vec<Unacked>,
+) -> Vec<(Arc<Queue>, Option<ConsumerId>, Vec<Entry>)> {
+    let mut groups: Vec<(u32, Arc<Queue>, Option<ConsumerId>, Vec<Entry>)> = Vec::new();
+    for Unacked { source, entry, .. } in settled {
+        if let Some(group) = groups.iter_mut().rev().find(|group| group.0 == source) {
+            group.3.push(entry);
+        } else if let Some(from) = channel.source(source) {
+            groups.push((source, Arc::clone(&from.queue), from.consumer, vec![entry]));
+        }
+    }
+    for (source, _, _, entries) in &groups {
+        for _ in entries {
+            channel.settled(*source);
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(_, queue, consumer, entries)| (queue, consumer, entries))
+        .collect()
+}

@@ -1,0 +1,384 @@
+//! The running program: opens the broker, binds everything, serves, and stops in order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
+use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError};
+use warren_broker::{Broker, Turn};
+
+use crate::boot;
+use crate::clock;
+use crate::config::{self, Config};
+use crate::net::listener;
+
+/// How long connections get to say goodbye when the program stops.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Limits imposed on connections; see `config::Limits`.
+pub(crate) struct Limits {
+    /// Heartbeat proposed, seconds.
+    pub(crate) heartbeat_s: u16,
+    /// Largest frame proposed, bytes.
+    pub(crate) frame_max: u32,
+    /// Largest frame before tune-ok, bytes.
+    pub(crate) initial_frame_max: u32,
+    /// Channels per connection proposed.
+    pub(crate) channel_max: u16,
+    /// Channels of the node.
+    pub(crate) channel_max_per_node: u32,
+    /// Connections of the node.
+    pub(crate) connection_max: Option<usize>,
+    /// Consumers on one channel.
+    pub(crate) consumer_max_per_channel: Option<usize>,
+    /// Prefetch of consumers that did not ask for one.
+    pub(crate) default_prefetch: u32,
+    /// From accept to open-ok.
+    pub(crate) handshake_timeout: Duration,
+    /// SASL mechanisms offered.
+    pub(crate) mechanisms: Vec<&'static str>,
+}
+
+/// What all connections share.
+pub(crate) struct Context {
+    /// The engine.
+    pub(crate) broker: Arc<Broker>,
+    /// Limits of connections.
+    pub(crate) limits: Limits,
+    server_properties: FieldTable,
+    channels: AtomicU32,
+    tasks: TaskTracker,
+    stop: watch::Receiver<bool>,
+}
+
+impl Context {
+    /// `connection.start` as this broker says it.
+    pub(crate) fn start_method(&self) -> AMQPClass {
+        let start = conn_methods::Start {
+            version_major: 0,
+            version_minor: 9,
+            server_properties: self.server_properties.clone(),
+            mechanisms: self.limits.mechanisms.join(" ").as_str().into(),
+            locales: "en_US".into(),
+        };
+        AMQPClass::Connection(conn_methods::AMQPMethod::Start(start))
+    }
+
+    /// Counts a channel; false when the node's limit is reached.
+    pub(crate) fn take_channel(&self) -> bool {
+        let limit = self.limits.channel_max_per_node;
+        if limit != 0 && self.channels.load(Ordering::Relaxed) >= limit {
+            return false;
+        }
+        self.channels.fetch_add(1, Ordering::Relaxed);
+        let counters = self.broker.counters();
+        counters.channels.fetch_add(1, Ordering::Relaxed);
+        counters.channels_opened.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// A channel is gone.
+    pub(crate) fn give_channel(&self) {
+        self.channels.fetch_sub(1, Ordering::Relaxed);
+        let counters = self.broker.counters();
+        counters.channels.fetch_sub(1, Ordering::Relaxed);
+        counters.channels_closed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Completes when the program stops.
+    pub(crate) async fn stopping(&self) {
+        let mut stop = self.stop.clone();
+        // An error means the sender is gone, which is a stop too.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Runs a connection's task; the program waits for it when stopping.
+    pub(crate) fn spawn_connection(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+}
+
+/// Where something is served, for the start-up message.
+struct Bound {
+    amqp: Vec<SocketAddr>,
+    management: Option<SocketAddr>,
+    prometheus: Option<SocketAddr>,
+}
+
+/// Runs the program until it is told to stop.
+pub(crate) async fn run(config: Config) -> ExitCode {
+    match serve(config).await {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("warren: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<ExitCode, String> {
+    let signals = Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
+    let amqp = bind_all(&config)?;
+    let management = bind_http(config.management.as_ref(), "management")?;
+    let prometheus = bind_http(config.prometheus.as_ref(), "prometheus")?;
+    let broker = Arc::new(boot::open_broker(&config)?);
+    let (stop, stopped) = watch::channel(false);
+    let context = Arc::new(Context {
+        limits: limits(&config),
+        server_properties: server_properties(&config),
+        broker: Arc::clone(&broker),
+        channels: AtomicU32::new(0),
+        tasks: TaskTracker::new(),
+        stop: stopped.clone(),
+    });
+    let bound = Bound {
+        amqp: amqp
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect(),
+        management: management
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok()),
+        prometheus: prometheus
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok()),
+    };
+    for listener in amqp {
+        tokio::spawn(listener::serve(
+            Arc::clone(&context),
+            listener,
+            config.tcp.clone(),
+        ));
+    }
+    tokio::spawn(run_timers(Arc::clone(&broker), stopped.clone()));
+    let monitor = Arc::new(boot::monitor(&config));
+    broker.set_alarms(monitor.sample());
+    tokio::spawn(boot::watch_resources(Arc::clone(&broker), monitor, stopped));
+    banner(&config, &bound);
+    signals.wait().await;
+    tracing::info!(
+        "stopping: telling {} connections",
+        broker.connection_count()
+    );
+    let _ = stop.send(true);
+    Ok(shut_down(&context, signals).await)
+}
+
+/// Stops in order: connections are told and end, then the log is flushed. A second signal ends
+/// everything at once.
+async fn shut_down(context: &Arc<Context>, signals: Signals) -> ExitCode {
+    let orderly = async {
+        let text = "broker forced connection closure with reason 'shutdown'";
+        let error = ReplyError::new(ReplyCode::ConnectionForced, text).without_method();
+        context.broker.close_connections(&error, |_| true);
+        context.tasks.close();
+        if tokio::time::timeout(GOODBYE, context.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("{} connections did not say goodbye", context.tasks.len());
+        }
+        let broker = Arc::clone(&context.broker);
+        // Blocks on the disk; nobody else is left to be served.
+        let _ = tokio::task::spawn_blocking(move || broker.close()).await;
+    };
+    tokio::select! {
+        () = orderly => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        () = signals.wait() => {
+            tracing::warn!("stopped at once by a second signal");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn bind_all(config: &Config) -> Result<Vec<std::net::TcpListener>, String> {
+    let bind = |address| {
+        listener::bind(address, config.tcp.backlog)
+            .map_err(|error| format!("cannot serve AMQP on {address}: {error}"))
+    };
+    config.amqp_listeners.iter().map(bind).collect()
+}
+
+fn bind_http(
+    address: Option<&config::ListenAddress>,
+    what: &str,
+) -> Result<Option<std::net::TcpListener>, String> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    match listener::bind(address, 128) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) => Err(format!("cannot serve {what} on {address}: {error}")),
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        heartbeat_s: limits.heartbeat_s,
+        frame_max: limits.frame_max,
+        initial_frame_max: limits.initial_frame_max,
+        channel_max: limits.channel_max,
+        channel_max_per_node: limits.channel_max_per_node.unwrap_or(0),
+        connection_max: limits.connection_max.map(|limit| limit as usize),
+        consumer_max_per_channel: limits.consumer_max_per_channel.map(|limit| limit as usize),
+        default_prefetch: 0,
+        handshake_timeout: limits.handshake_timeout,
+        mechanisms: config
+            .login
+            .auth_mechanisms
+            .iter()
+            .map(|m| m.name())
+            .collect(),
+    }
+}
+
+/// Section 1.2: only capabilities that are true.
+fn server_properties(config: &Config) -> FieldTable {
+    let mut capabilities = FieldTable::default();
+    for name in [
+        "publisher_confirms",
+        "exchange_exchange_bindings",
+        "basic.nack",
+        "consumer_cancel_notify",
+        "connection.blocked",
+        "consumer_priorities",
+        "authentication_failure_close",
+        "per_consumer_qos",
+        "direct_reply_to",
+    ] {
+        capabilities.insert(name.into(), AMQPValue::Boolean(true));
+    }
+    let mut properties = FieldTable::default();
+    properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
+    let mut text = |key: &str, value: &str| {
+        properties.insert(key.into(), AMQPValue::LongString(value.into()));
+    };
+    text("cluster_name", &config.cluster_name);
+    text("copyright", "Copyright (c) the Warren authors");
+    text("information", "Licensed under the Apache License 2.0");
+    text("platform", concat!("Rust/", env!("CARGO_PKG_RUST_VERSION")));
+    text("product", "Warren");
+    text("version", env!("CARGO_PKG_VERSION"));
+    properties
+}
+
+/// Expires messages and queues when they are due.
+async fn run_timers(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+    let earlier = Arc::new(Notify::new());
+    let notify = Arc::clone(&earlier);
+    broker
+        .timers()
+        .on_earlier(Box::new(move || notify.notify_one()));
+    let mut turn = Turn::default();
+    loop {
+        let wait = match broker.timers().next() {
+            Some(deadline) => Duration::from_millis(deadline.saturating_sub(clock::now_ms())),
+            None => Duration::from_secs(3600),
+        };
+        if wait.is_zero() {
+            turn.begin(clock::now_ms());
+            broker.tick(&mut turn);
+            tokio::task::yield_now().await;
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = earlier.notified() => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// The start-up message: where everything is and how to connect.
+fn banner(config: &Config, bound: &Bound) {
+    let user = &config.login.default_user;
+    let mut lines = vec![format!("Warren {} is ready", env!("CARGO_PKG_VERSION"))];
+    for address in &bound.amqp {
+        let url = format!("amqp://{user}:<password>@{}/", reachable(*address));
+        let url = match config.login.default_pass.expose() {
+            "guest" => url.replace("<password>", "guest"),
+            _ => url,
+        };
+        lines.push(format!("  AMQP        {address}   {url}"));
+    }
+    if let Some(address) = bound.management {
+        lines.push(format!("  Management  http://{}/", reachable(address)));
+    }
+    if let Some(address) = bound.prometheus {
+        lines.push(format!(
+            "  Prometheus  http://{}{}",
+            reachable(address),
+            config.prometheus_path
+        ));
+    }
+    let data = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    lines.push(format!("  Data        {}", data.display()));
+    lines.push(format!("  Node        {}", config.node_name));
+    println_all(&lines);
+    tracing::info!(node = config.node_name, "ready");
+}
+
+#[allow(clippy::print_stdout)]
+fn println_all(lines: &[String]) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        // Nobody reads it when standard output is closed; that is no reason to stop.
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
+}
+
+/// An address one can type: the loopback one for "every interface".
+fn reachable(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        return format!("localhost:{}", address.port());
+    }
+    address.to_string()
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    received: watch::Receiver<u32>,
+    seen: AtomicU32,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (count, received) = watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                count.send_modify(|n| *n += 1);
+            }
+        });
+        Ok(Self {
+            received,
+            seen: AtomicU32::new(0),
+        })
+    }
+
+    /// Completes at the next signal not waited for yet.
+    async fn wait(&self) {
+        let seen = self.seen.fetch_add(1, Ordering::Relaxed);
+        let mut received = self.received.clone();
+        let _ = received.wait_for(|n| *n > seen).await;
+    }
+}
