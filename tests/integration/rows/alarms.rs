@@ -1,0 +1,118 @@
+//! Section 8: memory and disk alarms.
+
+use crate::{
+    dialogue::*,
+    harness::{Broker, is_oracle},
+};
+use std::time::Duration;
+
+/// A broker whose memory is over the watermark from the start.
+fn low_on_memory() -> Broker {
+    Broker::start(&["vm_memory_high_watermark.absolute = 1000000"])
+}
+
+fn low_on_disk() -> Broker {
+    Broker::start(&["disk_free_limit.absolute = 1000000GB"])
+}
+
+/// Publishes, and expects to be blocked for it with this reason.
+fn expect_blocked(c: &mut Peer, reason: &str) {
+    c.publish("amq.fanout", "", "x");
+    let blocked: connection::Blocked = c.expect(0);
+    assert_eq!(blocked.reason.as_str(), reason);
+}
+
+#[test]
+fn a01_a04_memory_alarm_blocks_who_publishes() {
+    let broker = low_on_memory();
+    let mut c = broker.client();
+    c.call(1, qos(1)); // nothing published, nothing blocked
+    expect_blocked(&mut c, "low on memory");
+    c.publish("amq.fanout", "", "y");
+    c.send(1, qos(2)); // the socket is not read any more
+    c.expect_nothing_for(Duration::from_millis(500));
+}
+
+#[test]
+fn a02_disk_alarm() {
+    let broker = low_on_disk();
+    expect_blocked(&mut broker.client(), "low on disk");
+}
+
+#[test]
+fn a05_both_alarms() {
+    if is_oracle() {
+        return; // which reason comes depends on which alarm it notices first
+    }
+    let broker = Broker::start(&[
+        "vm_memory_high_watermark.absolute = 1000000",
+        "disk_free_limit.absolute = 1000000GB",
+    ]);
+    expect_blocked(&mut broker.client(), "low on disk & memory");
+}
+
+#[test]
+fn a05_blocked_without_the_capability_is_silent() {
+    let broker = low_on_memory();
+    let mut c = broker.client_as(&Login::default().without("connection.blocked"));
+    c.publish("amq.fanout", "", "x");
+    c.send(1, qos(2));
+    c.expect_nothing_for(Duration::from_millis(500));
+}
+
+#[test]
+fn a06_those_who_never_publish_work_on() {
+    let broker = low_on_memory();
+    let mut publisher = broker.client();
+    expect_blocked(&mut publisher, "low on memory");
+    let mut c = broker.client();
+    c.call(1, declare("q"));
+    c.call(1, bind("q", "amq.fanout", ""));
+    c.call(1, consume("q", "t"));
+    c.call(1, cancel("t"));
+    assert!(c.get("q").is_none());
+    c.call(1, tx::Select {});
+    c.call(1, tx::Commit {});
+    c.call(1, delete("q"));
+    c.call(0, close_connection());
+}
+
+#[test]
+fn c34_blocked_connections_are_not_dropped_for_silence() {
+    let broker = low_on_memory();
+    let mut c = broker.client_as(&Login {
+        heartbeat: 1,
+        ..Login::default()
+    });
+    expect_blocked(&mut c, "low on memory");
+    c.expect_nothing_for(Duration::from_secs(5)); // only heartbeats, which do not count
+}
+
+#[test]
+fn a05_unblocked_when_memory_is_free_again() {
+    if is_oracle() {
+        return; // takes an Erlang VM of a known size
+    }
+    let broker = Broker::start(&[
+        "vm_memory_high_watermark.absolute = 300MB",
+        "memory_monitor_interval = 100",
+    ]);
+    let mut cleaner = broker.client();
+    cleaner.call(1, declare("q"));
+    let mut c = broker.client();
+    let body = vec![0; 1_000_000];
+    for _ in 0..1000 {
+        c.publish_with(1, publish("", "q"), &properties(), &body);
+        if let Some(frame) = c.frame_within(Duration::from_millis(1)) {
+            let blocked = connection::Blocked {
+                reason: "low on memory".into(),
+            };
+            assert_eq!(frame, Frame::Method(0, blocked.into_class()));
+            cleaner.call(1, purge("q"));
+            let _: connection::Unblocked = c.expect(0);
+            c.call(1, qos(1));
+            return;
+        }
+    }
+    panic!("a gigabyte went in without an alarm at 300 MB");
+}

@@ -1,0 +1,23 @@
+//! One test for each row of the compatibility table that a client can see: the test's name begins
+//! with the row's id, the file is the row's section.
+
+mod acks;
+mod alarms;
+mod channel;
+mod connection;
+mod consumers;
+mod dead_letter;
+mod direct_reply;
+mod exchange_types;
+mod exchanges;
+mod limits;
+mod login;
+mod permissions;
+mod persistence;
+mod priority;
+mod publish;
+mod qos;
+mod queue_arguments;
+mod queues;
+mod transactions;
+mod wire;
