@@ -1,5 +1,6 @@
 """aio-pika: time to live, dead letters, length limits, priorities."""
 
+import asyncio
 from datetime import datetime, timedelta, timezone
 
 from scenarios import scenario
@@ -35,6 +36,7 @@ async def time_to_live():
         queue = await private_queue(ch, **{"x-message-ttl": 60_000})
         await publish(ch, queue, "short", expiration=0.1)
         await publish(ch, queue, "long", expiration=600)
+        await asyncio.sleep(0.3)
         await wait_depth(ch, queue, 1)
         assert await drain(queue) == ["long"]
 
