@@ -1,0 +1,172 @@
+//! Who may ask: HTTP Basic credentials checked against the broker's users.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use warren_broker::Broker;
+use warren_broker::auth::{AuthenticatedUser, login};
+
+use crate::App;
+use crate::reply::ApiError;
+
+/// The address a request came from; added to it by the server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// A user who may use the management API: has one of its tags. As an argument of a handler it
+/// refuses everybody else.
+#[derive(Debug)]
+pub(crate) struct Manager(pub(crate) AuthenticatedUser);
+
+impl FromRequestParts<Arc<App>> for Manager {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+        authenticate(&app.broker, &parts.headers, peer).map(Self)
+    }
+}
+
+fn authenticate(
+    broker: &Broker,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+) -> Result<AuthenticatedUser, ApiError> {
+    let (name, password) = credentials(headers)?;
+    // The loopback rule is applied after the password: RabbitMQ has a text of its own for it,
+    // which must not tell strangers that a user exists.
+    let loopback_users = &broker.settings().loopback_users;
+    let user =
+        login(broker.catalog(), &name, &password, true, loopback_users).map_err(|refused| {
+            tracing::warn!("HTTP access denied: {refused}");
+            ApiError::LoginFailed
+        })?;
+    let is_loopback = peer.is_some_and(|ip| ip.to_canonical().is_loopback());
+    if !is_loopback && loopback_users.contains(&name) {
+        tracing::warn!("HTTP access denied: user '{name}' can only connect via localhost");
+        return Err(ApiError::NotAuthorised(
+            "User can only log in via localhost",
+        ));
+    }
+    if !user.may_manage() {
+        return Err(ApiError::NotAuthorised("Not management user"));
+    }
+    Ok(user)
+}
+
+/// Name and password of an `Authorization: Basic` header.
+fn credentials(headers: &HeaderMap) -> Result<(String, String), ApiError> {
+    let header = headers.get(AUTHORIZATION).ok_or(ApiError::NoCredentials)?;
+    decode(header.to_str().unwrap_or_default()).ok_or(ApiError::LoginFailed)
+}
+
+fn decode(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (name, password) = decoded.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{GUEST, Node, basic};
+
+    #[test]
+    fn credentials_are_decoded() {
+        let decoded = |name: &str, password: &str| decode(&basic(name, password));
+        let pair = |name: &str, password: &str| Some((name.to_owned(), password.to_owned()));
+        assert_eq!(decoded("guest", "a:b"), pair("guest", "a:b"));
+        assert_eq!(decoded("j\u{fc}rgen", ""), pair("j\u{fc}rgen", ""));
+        assert_eq!(decode("basic Z3Vlc3Q6Z3Vlc3Q="), pair("guest", "guest"));
+        for header in [
+            "",
+            "Basic",
+            "Basic !!!",
+            "Bearer Z3Vlc3Q6Z3Vlc3Q=",
+            "Basic Z3Vlc3Q=",
+        ] {
+            assert_eq!(decode(header), None, "{header}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_credentials_the_api_asks_for_them() {
+        let node = Node::start().await;
+        let answer = node.get("/api/overview", None).await;
+        assert_eq!(answer.status, 401);
+        assert!(
+            answer
+                .header("www-authenticate")
+                .unwrap()
+                .starts_with("Basic realm=")
+        );
+        assert_eq!(answer.body, "");
+    }
+
+    #[tokio::test]
+    async fn wrong_credentials_are_refused_as_rabbitmq_does() {
+        let node = Node::start().await;
+        for authorization in [
+            basic("guest", "no"),
+            basic("eve", "x"),
+            "Basic ?".to_owned(),
+        ] {
+            let answer = node.get("/api/overview", Some(&authorization)).await;
+            assert_eq!(answer.status, 401);
+            assert_eq!(
+                answer.body,
+                r#"{"error":"not_authorized","reason":"Login failed"}"#
+            );
+            assert!(answer.header("www-authenticate").is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_without_a_tag_is_no_manager() {
+        let node = Node::start().await;
+        node.add_user("plain", &[]);
+        let answer = node.get("/api/overview", Some(&basic("plain", "pw"))).await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(
+            answer.body,
+            r#"{"error":"not_authorised","reason":"Not management user"}"#
+        );
+        for tag in ["management", "policymaker", "monitoring", "administrator"] {
+            node.add_user(tag, &[tag]);
+            assert_eq!(
+                node.get("/api/overview", Some(&basic(tag, "pw")))
+                    .await
+                    .status,
+                200
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn guest_logs_in_from_this_machine_only() {
+        let node = Node::start().await;
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, GUEST.parse().unwrap())]);
+        let from = |ip: &str| authenticate(&node.broker, &headers, Some(ip.parse().unwrap()));
+        for ip in ["127.0.0.1", "::1", "::ffff:127.0.0.2"] {
+            assert!(from(ip).is_ok(), "{ip}");
+        }
+        let refused = ApiError::NotAuthorised("User can only log in via localhost");
+        for ip in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
+            assert_eq!(from(ip).unwrap_err(), refused, "{ip}");
+        }
+        assert_eq!(
+            authenticate(&node.broker, &headers, None).unwrap_err(),
+            refused
+        );
+    }
+}

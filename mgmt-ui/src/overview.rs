@@ -1,0 +1,243 @@
+//! `GET /api/overview`: the node in one object.
+//!
+//! Rates and message counters are left out until they are measured; absent is what RabbitMQ sends
+//! for a node without statistics, and clients cope with it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use warren_broker::Overview;
+use warren_broker::auth::AuthenticatedUser;
+
+use crate::auth::Manager;
+use crate::reply::{ApiError, blocking};
+use crate::{App, PRODUCT, RABBITMQ_VERSION};
+
+/// Answers with the whole node to those who may monitor it, and with the vhosts they have a
+/// permission in to others.
+pub(crate) async fn overview(
+    State(app): State<Arc<App>>,
+    Manager(user): Manager,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || describe(&app, &user)).await.map(Json)
+}
+
+fn describe(app: &App, user: &AuthenticatedUser) -> Value {
+    let version = app.info.version;
+    let settings = app.broker.settings();
+    let mut answer = json!({
+        "management_version": version,
+        "rates_mode": "none",
+        "exchange_types": exchange_types(),
+        "product_version": version,
+        "product_name": PRODUCT,
+        "rabbitmq_version": RABBITMQ_VERSION,
+        "cluster_name": settings.cluster_name,
+        // There is no Erlang; user interfaces print these two all the same.
+        "erlang_version": "n/a",
+        "erlang_full_version": "n/a",
+        "disable_stats": false,
+        "enable_queue_totals": false,
+        "default_queue_type": "classic",
+        "statistics_db_event_queue": 0,
+    });
+    let parts = if user.may_monitor() {
+        whole_node(app)
+    } else {
+        permitted(app, user)
+    };
+    if let (Value::Object(answer), Value::Object(parts)) = (&mut answer, parts) {
+        answer.extend(parts);
+    }
+    answer
+}
+
+fn exchange_types() -> Value {
+    let described = ["direct", "fanout", "headers", "topic"].map(|name| {
+        let text = format!("AMQP {name} exchange, as per the AMQP specification");
+        json!({ "name": name, "description": text, "enabled": true })
+    });
+    described.as_slice().into()
+}
+
+fn whole_node(app: &App) -> Value {
+    let totals = app.broker.overview();
+    json!({
+        "node": totals.node,
+        "churn_rates": churn(&totals),
+        "queue_totals": queue_totals(totals.messages_ready, totals.messages_unacked),
+        "object_totals": {
+            "channels": totals.channels,
+            "connections": totals.connections,
+            "consumers": totals.consumers,
+            "exchanges": totals.exchanges,
+            "queues": totals.queues,
+        },
+        "listeners": listeners(app),
+        "contexts": contexts(app),
+    })
+}
+
+/// The same totals over the vhosts a user has a permission in, and the user's own connections.
+fn permitted(app: &App, user: &AuthenticatedUser) -> Value {
+    let (mut exchanges, mut queues, mut ready, mut unacked) = (0, 0, 0, 0);
+    for vhost in app.broker.vhosts() {
+        if app
+            .broker
+            .catalog()
+            .read()
+            .permission(&user.name, vhost.name())
+            .is_none()
+        {
+            continue;
+        }
+        exchanges += vhost.exchange_count();
+        for queue in vhost.queues() {
+            let depth = queue.depth();
+            queues += 1;
+            ready += depth.ready as u64;
+            unacked += depth.unacked as u64;
+        }
+    }
+    let own = app
+        .broker
+        .connections()
+        .iter()
+        .filter(|c| c.user() == user.name)
+        .count();
+    json!({
+        "queue_totals": queue_totals(ready, unacked),
+        "object_totals": { "connections": own, "exchanges": exchanges, "queues": queues },
+    })
+}
+
+fn queue_totals(ready: u64, unacked: u64) -> Value {
+    json!({
+        "messages": ready.saturating_add(unacked),
+        "messages_ready": ready,
+        "messages_unacknowledged": unacked,
+    })
+}
+
+fn churn(totals: &Overview) -> Value {
+    json!({
+        "channel_closed": totals.channels_closed,
+        "channel_created": totals.channels_opened,
+        "connection_closed": totals.connections_closed,
+        "connection_created": totals.connections_opened,
+    })
+}
+
+fn listeners(app: &App) -> Value {
+    let node = &app.broker.settings().node_name;
+    let describe = |protocol: &str, address: &SocketAddr| {
+        json!({
+            "node": node,
+            "protocol": protocol,
+            "ip_address": address.ip().to_string(),
+            "port": address.port(),
+            "tls": false,
+        })
+    };
+    let amqp = app
+        .info
+        .amqp
+        .iter()
+        .map(|address| describe("amqp", address));
+    let http = app
+        .info
+        .management
+        .iter()
+        .map(|address| describe("http", address));
+    let metrics = app
+        .info
+        .prometheus
+        .iter()
+        .map(|address| describe("http/prometheus", address));
+    amqp.chain(http).chain(metrics).collect()
+}
+
+fn contexts(app: &App) -> Value {
+    let describe = |what: &str, path: &str, address: &SocketAddr| {
+        json!({
+            "node": app.broker.settings().node_name,
+            "description": format!("{PRODUCT} {what}"),
+            "path": path,
+            "ip": address.ip().to_string(),
+            // A string, unlike in the listeners: rabbit-hole and the UI rely on it.
+            "port": address.port().to_string(),
+        })
+    };
+    let management = app
+        .info
+        .management
+        .iter()
+        .map(|a| describe("Management", "/", a));
+    let path = &app.info.prometheus_path;
+    let metrics = app
+        .info
+        .prometheus
+        .iter()
+        .map(|a| describe("Prometheus", path, a));
+    management.chain(metrics).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{GUEST, Node, basic};
+
+    #[tokio::test]
+    async fn an_administrator_sees_the_node() {
+        let node = Node::start().await;
+        let answer = node.get("/api/overview", Some(GUEST)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("cache-control"), Some("no-cache"));
+        let overview = answer.json();
+        assert_eq!(overview["product_name"], "Warren");
+        assert_eq!(overview["product_version"], "9.9.9");
+        assert_eq!(overview["rabbitmq_version"], "3.13.7");
+        assert_eq!(overview["node"], "warren@test");
+        assert_eq!(overview["cluster_name"], "test-cluster");
+        assert_eq!(overview["object_totals"]["queues"], 0);
+        assert_eq!(overview["object_totals"]["connections"], 0);
+        assert!(overview["object_totals"]["exchanges"].as_u64().unwrap() >= 7);
+        assert_eq!(overview["queue_totals"]["messages"], 0);
+        assert_eq!(overview["listeners"][0]["protocol"], "amqp");
+        assert_eq!(overview["listeners"][0]["port"], 5672);
+        assert!(overview["contexts"][0]["port"].is_string());
+        assert_eq!(overview["exchange_types"].as_array().unwrap().len(), 4);
+        assert!(overview.get("message_stats").is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_in_it_is_null() {
+        let node = Node::start().await;
+        let text = node.get("/api/overview", Some(GUEST)).await.body;
+        assert!(!text.contains("null"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn others_see_the_vhosts_they_are_permitted() {
+        let node = Node::start().await;
+        node.add_user("alice", &["management"]);
+        let overview = node
+            .get("/api/overview", Some(&basic("alice", "pw")))
+            .await
+            .json();
+        assert_eq!(overview["object_totals"]["exchanges"], 0);
+        assert!(overview["object_totals"].get("consumers").is_none());
+        for field in ["node", "listeners", "contexts", "churn_rates"] {
+            assert!(overview.get(field).is_none(), "{field}");
+        }
+        node.permit("alice", "/");
+        let overview = node
+            .get("/api/overview", Some(&basic("alice", "pw")))
+            .await
+            .json();
+        assert!(overview["object_totals"]["exchanges"].as_u64().unwrap() >= 7);
+    }
+}

@@ -1,0 +1,102 @@
+//! How answers look: JSON, RabbitMQ's error objects, and the headers every answer carries.
+
+use axum::Json;
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// An answer that is not 200. Bodies are RabbitMQ's `{"error":...,"reason":...}`; the reason is
+/// always one string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ApiError {
+    /// No credentials: asks for them.
+    NoCredentials,
+    /// Wrong ones. RabbitMQ spells it `not_authorized` here and `not_authorised` below.
+    LoginFailed,
+    /// Right ones that do not suffice: 401 too, which is what clients test for.
+    NotAuthorised(&'static str),
+    /// No such path or object.
+    NotFound,
+    /// Something of ours broke.
+    Internal,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = |error: &str, reason: &str| Json(json!({ "error": error, "reason": reason }));
+        let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"Warren Management\"")];
+        let unauthorized = StatusCode::UNAUTHORIZED;
+        match self {
+            Self::NoCredentials => (unauthorized, challenge).into_response(),
+            Self::LoginFailed => (
+                unauthorized,
+                challenge,
+                body("not_authorized", "Login failed"),
+            )
+                .into_response(),
+            Self::NotAuthorised(reason) => {
+                (unauthorized, body("not_authorised", reason)).into_response()
+            }
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, body("Object Not Found", "Not Found")).into_response()
+            }
+            Self::Internal => {
+                let body = body("internal_error", "see the broker's log");
+                (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
+            }
+        }
+    }
+}
+
+/// For every path there is none of.
+pub(crate) async fn not_found() -> ApiError {
+    ApiError::NotFound
+}
+
+/// OPTIONS of a resource that can only be read; needs no login.
+pub(crate) async fn allowed_methods() -> impl IntoResponse {
+    (StatusCode::OK, [(ALLOW, "HEAD, GET, OPTIONS")])
+}
+
+/// Runs what takes queue locks or reads files away from the threads that serve connections.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a management request failed");
+        ApiError::Internal
+    })
+}
+
+/// Headers of every answer: nothing is cached, framed, guessed or loaded from elsewhere.
+pub(crate) async fn protect(mut response: Response) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+        connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; \
+        frame-ancestors 'none'";
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(CONTENT_SECURITY_POLICY, POLICY);
+    set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(X_FRAME_OPTIONS, "DENY");
+    set(REFERRER_POLICY, "no-referrer");
+    set(CACHE_CONTROL, "no-cache");
+    if is_json(headers) {
+        headers.insert(
+            "vary",
+            HeaderValue::from_static("accept, accept-encoding, origin"),
+        );
+    }
+    response
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/json")
+}

@@ -1,0 +1,168 @@
+//! A node for tests: a broker in a temporary folder behind both routers on loopback sockets, and
+//! the plainest of HTTP clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use warren_broker::alarms::{Monitor, ResourceLimits};
+use warren_broker::auth::{DefaultUser, HashingAlgorithm, LoopbackUsers, bootstrap, hash_sha256};
+use warren_broker::catalog::Command;
+use warren_broker::{Broker, Settings};
+
+use crate::{ServerInfo, metrics_router, router, serve};
+
+/// guest:guest.
+pub(crate) const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
+
+/// An `Authorization` header.
+pub(crate) fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) address: SocketAddr,
+    metrics: SocketAddr,
+    _dir: tempfile::TempDir,
+}
+
+/// What the node answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+impl Node {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            node_name: "warren@test".to_owned(),
+            cluster_name: "test-cluster".to_owned(),
+            loopback_users: LoopbackUsers::default(),
+            max_message_size: 1024,
+        };
+        let prepare = |catalog: &_| match bootstrap(catalog, &DefaultUser::default()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        let broker = Arc::new(Broker::open(dir.path(), settings, 0, prepare).unwrap());
+        let monitor = Monitor::new("warren@test", dir.path(), ResourceLimits::default());
+        monitor.sample();
+        let info = Arc::new(ServerInfo {
+            version: "9.9.9",
+            monitor: Arc::new(monitor),
+            amqp: vec!["127.0.0.1:5672".parse().unwrap()],
+            management: Some("127.0.0.1:15672".parse().unwrap()),
+            prometheus: Some("127.0.0.1:15692".parse().unwrap()),
+            prometheus_path: "/metrics".to_owned(),
+        });
+        let start = |router| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(serve(listener, router, std::future::pending()));
+            address
+        };
+        let address = start(router(Arc::clone(&broker), Arc::clone(&info)));
+        let metrics = start(metrics_router(Arc::clone(&broker), info));
+        Self {
+            broker,
+            address,
+            metrics,
+            _dir: dir,
+        }
+    }
+
+    /// Adds a user with password `pw`.
+    pub(crate) fn add_user(&self, name: &str, tags: &[&str]) {
+        self.propose(Command::PutUser {
+            name: name.to_owned(),
+            password_hash: hash_sha256("pw", [1, 2, 3, 4]),
+            hashing_algorithm: HashingAlgorithm::Sha256,
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        });
+    }
+
+    /// Gives a user all permissions in a vhost.
+    pub(crate) fn permit(&self, user: &str, vhost: &str) {
+        let all = || ".*".to_owned();
+        self.propose(Command::SetPermission {
+            user: user.to_owned(),
+            vhost: vhost.to_owned(),
+            configure: all(),
+            write: all(),
+            read: all(),
+        });
+    }
+
+    fn propose(&self, command: Command) {
+        self.broker.catalog().propose(command).unwrap();
+    }
+
+    pub(crate) async fn get(&self, path: &str, authorization: Option<&str>) -> Answer {
+        get(self.address, path, authorization).await
+    }
+
+    pub(crate) async fn get_metrics(&self, path: &str) -> Answer {
+        get(self.metrics, path, None).await
+    }
+
+    /// Sends a text as it is and returns all that comes back.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        exchange(self.address, request).await
+    }
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+async fn get(address: SocketAddr, path: &str, authorization: Option<&str>) -> Answer {
+    let header = authorization
+        .map(|a| format!("Authorization: {a}\r\n"))
+        .unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n{header}Connection: close\r\n\r\n");
+    let text = exchange(address, &request).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.lines();
+    let status = lines
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    let headers = lines.map(|line| {
+        let (name, value) = line.split_once(": ").unwrap();
+        (name.to_ascii_lowercase(), value.to_owned())
+    });
+    Answer {
+        status,
+        headers: headers.collect(),
+        body: body.to_owned(),
+    }
+}
