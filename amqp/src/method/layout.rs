@@ -139,7 +139,8 @@ pub(super) enum Fault {
     Table(TableError),
 }
 
-/// Walks arguments; returns the tables among them, checked, each with where it begins.
+/// Walks arguments; returns the table among them, checked, with where it begins (its length
+/// included). No method has two.
 ///
 /// Layout goes before UTF-8, as RabbitMQ has it.
 pub(super) fn check<'a>(
