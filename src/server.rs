@@ -1,7 +1,7 @@
 //! The running program: opens the broker, binds everything, serves, and stops in order.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError};
+use warren_broker::alarms::Monitor;
 use warren_broker::{Broker, Turn};
+use warren_mgmt_ui::ServerInfo;
 
 use crate::boot;
 use crate::clock;
@@ -160,7 +162,19 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     tokio::spawn(run_timers(Arc::clone(&broker), stopped.clone()));
     let monitor = Arc::new(boot::monitor(&config));
     broker.set_alarms(monitor.sample());
-    tokio::spawn(boot::watch_resources(Arc::clone(&broker), monitor, stopped));
+    tokio::spawn(boot::watch_resources(
+        Arc::clone(&broker),
+        Arc::clone(&monitor),
+        stopped.clone(),
+    ));
+    serve_http(
+        &broker,
+        &config,
+        &bound,
+        (management, prometheus),
+        monitor,
+        &stopped,
+    );
     banner(&config, &bound);
     signals.wait().await;
     tracing::info!(
@@ -201,7 +215,48 @@ async fn shut_down(context: &Arc<Context>, signals: Signals) -> ExitCode {
     }
 }
 
-fn bind_all(config: &Config) -> Result<Vec<std::net::TcpListener>, String> {
+/// Serves the management API and the metrics, where wanted.
+fn serve_http(
+    broker: &Arc<Broker>,
+    config: &Config,
+    bound: &Bound,
+    (management, prometheus): (Option<StdListener>, Option<StdListener>),
+    monitor: Arc<Monitor>,
+    stopped: &watch::Receiver<bool>,
+) {
+    let info = Arc::new(ServerInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        monitor,
+        amqp: bound.amqp.clone(),
+        management: bound.management,
+        prometheus: bound.prometheus,
+        prometheus_path: config.prometheus_path.clone(),
+    });
+    let routers = [
+        (
+            management,
+            warren_mgmt_ui::router(Arc::clone(broker), Arc::clone(&info)),
+        ),
+        (
+            prometheus,
+            warren_mgmt_ui::metrics_router(Arc::clone(broker), info),
+        ),
+    ];
+    for (listener, router) in routers {
+        let Some(listener) = listener else { continue };
+        let mut stopped = stopped.clone();
+        let stop = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        tokio::spawn(async move {
+            if let Err(error) = warren_mgmt_ui::serve(listener, router, stop).await {
+                tracing::error!(%error, "HTTP is not served any more");
+            }
+        });
+    }
+}
+
+fn bind_all(config: &Config) -> Result<Vec<StdListener>, String> {
     let bind = |address| {
         listener::bind(address, config.tcp.backlog)
             .map_err(|error| format!("cannot serve AMQP on {address}: {error}"))
@@ -212,7 +267,7 @@ fn bind_all(config: &Config) -> Result<Vec<std::net::TcpListener>, String> {
 fn bind_http(
     address: Option<&config::ListenAddress>,
     what: &str,
-) -> Result<Option<std::net::TcpListener>, String> {
+) -> Result<Option<StdListener>, String> {
     let Some(address) = address else {
         return Ok(None);
     };

@@ -22,7 +22,7 @@ pub struct Session {
 
 /// What a permission is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A queue.
     Queue,
     /// An exchange.
@@ -31,7 +31,7 @@ pub enum Kind {
 
 impl Kind {
     /// `queue` or `exchange`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Queue => "queue",
             Self::Exchange => "exchange",

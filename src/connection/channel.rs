@@ -26,8 +26,6 @@ pub(crate) enum Channel {
 
 /// State of a channel in use.
 pub(crate) struct OpenChannel {
-    /// Its number.
-    pub(crate) number: u16,
     /// A publish whose content is not complete.
     pub(crate) content: Option<Content>,
     /// What an empty queue name means (H-15).
@@ -119,9 +117,8 @@ pub(crate) struct PendingAcks {
 
 impl OpenChannel {
     /// A fresh channel.
-    pub(crate) fn new(number: u16, credit: Arc<ChannelCredit>, prefetch: u32) -> Self {
+    pub(crate) fn new(credit: Arc<ChannelCredit>, prefetch: u32) -> Self {
         Self {
-            number,
             content: None,
             last_queue: None,
             confirms: None,

@@ -423,7 +423,7 @@ impl Connection {
             return Err(ReplyError::not_allowed(text).without_method().into());
         }
         let credit = self.outbox.open_channel(number);
-        let channel = OpenChannel::new(number, credit, self.context.limits.default_prefetch);
+        let channel = OpenChannel::new(credit, self.context.limits.default_prefetch);
         self.channels
             .insert(number, Channel::Open(Box::new(channel)));
         self.send_raw(number, &[0, 20, 0, 11, 0, 0, 0, 0]);

@@ -35,13 +35,9 @@ pub(crate) struct UnackedList {
 
 impl UnackedList {
     /// Unsettled deliveries.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.live
-    }
-
-    /// Whether everything is settled.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.live == 0
     }
 
     /// Adds the delivery with the highest tag so far.

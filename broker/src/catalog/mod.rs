@@ -17,6 +17,7 @@ mod check;
 mod command;
 pub mod definitions;
 mod exact;
+mod recovery;
 mod state;
 mod view;
 mod writer;

@@ -38,7 +38,10 @@ pub enum LoadError {
     /// A key this version does not know: it would lose it.
     #[error("unknown key {0:02x?} among the definitions")]
     UnknownKey(Vec<u8>),
-    /// A value that is not what this program writes, or one whose vhost is missing.
+    /// Something is in a vhost that is not there.
+    #[error("there is no vhost '{0}'")]
+    NoVhost(String),
+    /// A value that is not what this program writes.
     #[error("definition {key:02x?} cannot be read: {reason}")]
     Malformed {
         /// Its key.
@@ -155,6 +158,20 @@ pub fn load<I>(entries: I) -> Result<State, LoadError>
 where
     I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
 {
+    let mut missing = Vec::new();
+    let state = load_with(entries, &mut missing)?;
+    match missing.pop() {
+        None => Ok(state),
+        Some(vhost) => Err(LoadError::NoVhost(vhost)),
+    }
+}
+
+/// The same, but a vhost that is missing although something is in it is made, and named in
+/// `missing_vhosts`.
+pub(super) fn load_with<I>(entries: I, missing_vhosts: &mut Vec<String>) -> Result<State, LoadError>
+where
+    I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+{
     let mut state = State::default();
     let mut inside = Vec::new();
     for (key, value) in entries {
@@ -165,8 +182,16 @@ where
         }
     }
     for (key, value) in inside {
-        load_inside(&mut state, &key, &value)?;
+        let vhost = part(&key, 0)?;
+        if !state.vhosts.contains_key(&vhost) {
+            state.vhosts.insert(vhost.clone(), VhostState::default());
+            missing_vhosts.push(vhost.clone());
+        }
+        load_inside(&mut state, vhost, &key, &value)?;
     }
+    // Normally at least that already, from its own entry.
+    let highest = state.queues_by_id.keys().next_back().copied();
+    state.last_queue_id = state.last_queue_id.max(highest.unwrap_or(0));
     Ok(state)
 }
 
@@ -192,12 +217,14 @@ fn load_top(state: &mut State, key: &[u8], value: &[u8]) -> Result<(), LoadError
     Ok(())
 }
 
-fn load_inside(state: &mut State, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
-    let vhost_name = part(key, 0)?;
+fn load_inside(
+    state: &mut State,
+    vhost_name: String,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), LoadError> {
     let name = part(key, 1)?;
-    let Some(vhost) = state.vhosts.get_mut(&vhost_name) else {
-        return Err(malformed(key, format!("there is no vhost '{vhost_name}'")));
-    };
+    let vhost = state.vhosts.entry(vhost_name.clone()).or_default();
     match key.first() {
         Some(b'p') => {
             vhost.permissions.insert(name, read(key, value)?);

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use warren_storage::{CommandLog, DataDir, Durable, LogError, OpenError};
 
-use super::apply::{Event, apply, change};
+use super::apply::{Event, change};
 use super::check::{CatalogError, Verdict, check};
-use super::command::{Command, DecodeError};
+use super::command::Command;
+use super::recovery::rebuild;
 use super::state::State;
-use super::view::{LoadError, load, view_ops};
+use super::view::view_ops;
 
 /// A command that was applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Catalog {
     /// Index of the last command appended.
     last_index: AtomicU64,
     auth_version: AtomicU64,
+    /// See [`Catalog::damage`].
+    damage: Vec<String>,
 }
 
 impl Catalog {
@@ -42,33 +45,34 @@ impl Catalog {
     /// commands after it.
     ///
     /// Errors: those of the log; `NewerFormat` when a later version wrote definitions this one
-    /// does not know; `Corrupt` when they are not readable.
+    /// does not know; `Corrupt` when they contradict each other though the log found no damage.
     pub fn open(dir: &DataDir) -> Result<Self, OpenError> {
         let (log, definitions) = CommandLog::open(dir)?;
-        let mut state = load(definitions.base).map_err(|error| match error {
-            LoadError::Newer { found } => newer(dir, found),
-            other => corrupt(dir, other.to_string()),
-        })?;
-        let mut last_index = definitions.base_index;
-        for (index, bytes) in definitions.tail {
-            let command = Command::decode(&bytes).map_err(|error| match error {
-                DecodeError::Newer { found } => newer(dir, found),
-                malformed @ DecodeError::Malformed(_) => corrupt(dir, malformed.to_string()),
-            })?;
-            // It was accepted before it was logged, so it is accepted again, unless the log and
-            // what was loaded do not belong together.
-            let events = apply(&mut state, &command)
-                .map_err(|error| corrupt(dir, format!("command {index}: {error}")))?;
-            log.view_changed(index, view_ops(&events));
-            last_index = index;
-        }
-        Ok(Self {
-            state: RwLock::new(state),
+        let rebuilt = rebuild(dir, &log, definitions)?;
+        let catalog = Self {
+            state: RwLock::new(rebuilt.state),
+            last_index: AtomicU64::new(log.durable_index()),
             log,
             writer: Mutex::new(()),
-            last_index: AtomicU64::new(last_index),
             auth_version: AtomicU64::new(1),
-        })
+            damage: rebuilt.damage,
+        };
+        for line in &catalog.damage {
+            tracing::error!("definitions lost: {line}");
+        }
+        for command in rebuilt.repairs {
+            if let Err(error) = catalog.propose(command) {
+                tracing::error!(%error, "definitions not repaired");
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// What was lost to damage on disk, one line each; empty as long as the disk keeps its word.
+    /// While it is not, messages of unknown queues may be those of a queue whose definition is
+    /// lost.
+    pub fn damage(&self) -> &[String] {
+        &self.damage
     }
 
     /// Applies a command and appends it to the log; it becomes durable later. Must not be called
@@ -138,20 +142,5 @@ impl Catalog {
             Ok(()) | Err(LogError::Closed) => {}
             Err(error) => tracing::error!(%error, "the definitions were not closed cleanly"),
         }
-    }
-}
-
-fn newer(dir: &DataDir, found: u32) -> OpenError {
-    OpenError::NewerFormat {
-        path: dir.path().join("definitions"),
-        found,
-        supported: 1,
-    }
-}
-
-fn corrupt(dir: &DataDir, reason: String) -> OpenError {
-    OpenError::Corrupt {
-        path: dir.path().join("definitions"),
-        reason,
     }
 }

@@ -150,7 +150,7 @@ struct Able {
 
 /// The consumers of a queue, by descending priority, then age.
 #[derive(Default)]
-pub struct Consumers {
+pub(crate) struct Consumers {
     list: Vec<Consumer>,
     able: Vec<Able>,
     /// Who was served last; the next round starts after it.
@@ -160,7 +160,7 @@ pub struct Consumers {
 
 /// What became of the batches handed out in one round.
 #[derive(Default)]
-pub struct Round {
+pub(crate) struct Round {
     /// Messages and body bytes now unacked.
     pub unacked: (usize, u64),
     /// Logged entries settled by being handed over (`no_ack`): sequence number and segment.
@@ -175,27 +175,27 @@ pub struct Round {
 
 impl Consumers {
     /// Number of consumers.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Consumer> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Consumer> {
         self.list.iter()
     }
 
     /// Whether one holds the queue exclusively.
-    pub fn exclusive(&self) -> bool {
+    pub(crate) fn exclusive(&self) -> bool {
         self.list.iter().any(|consumer| consumer.info.exclusive)
     }
 
     /// Adds one behind those of its priority.
-    pub fn add(&mut self, consumer: Consumer) {
+    pub(crate) fn add(&mut self, consumer: Consumer) {
         let at = self
             .list
             .partition_point(|c| c.info.priority >= consumer.info.priority);
@@ -203,7 +203,7 @@ impl Consumers {
     }
 
     /// Removes one.
-    pub fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+    pub(crate) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
         let at = self
             .list
             .iter()
@@ -213,12 +213,12 @@ impl Consumers {
     }
 
     /// Removes all.
-    pub fn clear(&mut self) -> Vec<Consumer> {
+    pub(crate) fn clear(&mut self) -> Vec<Consumer> {
         std::mem::take(&mut self.list)
     }
 
     /// Gives back credit for `n` settled deliveries.
-    pub fn release(&mut self, id: ConsumerId, n: u32) {
+    pub(crate) fn release(&mut self, id: ConsumerId, n: u32) {
         if let Some(consumer) = self.list.iter_mut().find(|c| c.info.id == id) {
             consumer.in_flight = consumer.in_flight.saturating_sub(n);
         }
@@ -226,7 +226,7 @@ impl Consumers {
 
     /// Prepares a round for up to `wanted` messages among the most preferred consumers that can
     /// take any. With `single_active` only the oldest consumer counts. False when nobody can.
-    pub fn begin(&mut self, wanted: usize, single_active: Option<ConsumerId>) -> bool {
+    pub(crate) fn begin(&mut self, wanted: usize, single_active: Option<ConsumerId>) -> bool {
         self.able.clear();
         self.turn = 0;
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
@@ -270,12 +270,12 @@ impl Consumers {
     }
 
     /// Whether somebody can still take a message in this round.
-    pub fn hungry(&self) -> bool {
+    pub(crate) fn hungry(&self) -> bool {
         !self.able.is_empty()
     }
 
     /// Gives a message to whose turn it is.
-    pub fn give(&mut self, entry: Entry) {
+    pub(crate) fn give(&mut self, entry: Entry) {
         let able = &mut self.able[self.turn];
         let consumer = &mut self.list[able.index];
         self.last = able.index;
@@ -298,7 +298,7 @@ impl Consumers {
     }
 
     /// Ends the round: hands every consumer its batch at once.
-    pub fn finish(&mut self) -> Round {
+    pub(crate) fn finish(&mut self) -> Round {
         for able in self.able.drain(..).filter(|able| able.reserved) {
             self.list[able.index].credit.release(able.allowance);
         }

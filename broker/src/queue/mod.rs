@@ -20,8 +20,9 @@ use warren_storage::{QueueId, Seq};
 
 pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
 pub use ready::Entry;
+pub(crate) use state::Effects;
 use state::QueueState;
-pub use state::{Depth, Effects, Stats};
+pub use state::{Depth, Stats};
 
 use crate::arguments::QueueArguments;
 use crate::ids::{ConnectionId, ConsumerId};

@@ -37,7 +37,7 @@ impl Entry {
 
 /// Ready entries by priority level.
 #[derive(Debug)]
-pub struct Ready {
+pub(crate) struct Ready {
     levels: Vec<VecDeque<Entry>>,
     messages: usize,
     body_bytes: u64,
@@ -45,7 +45,7 @@ pub struct Ready {
 
 impl Ready {
     /// `max_priority` 0 means a single level.
-    pub fn new(max_priority: u8) -> Self {
+    pub(crate) fn new(max_priority: u8) -> Self {
         Self {
             levels: (0..=max_priority).map(|_| VecDeque::new()).collect(),
             messages: 0,
@@ -54,28 +54,28 @@ impl Ready {
     }
 
     /// The highest level.
-    pub fn max_level(&self) -> u8 {
+    pub(crate) fn max_level(&self) -> u8 {
         (self.levels.len() - 1) as u8
     }
 
     /// Ready messages.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.messages
     }
 
     /// Whether nothing is ready.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.messages == 0
     }
 
     /// Bytes of the ready messages' bodies.
-    pub fn body_bytes(&self) -> u64 {
+    pub(crate) fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
 
     /// Adds a newly arrived entry. Usually the newest of its level; when a concurrent publisher
     /// was faster with a later number, it still takes its own place.
-    pub fn push(&mut self, entry: Entry) {
+    pub(crate) fn push(&mut self, entry: Entry) {
         self.messages += 1;
         self.body_bytes += entry.message.body_len() as u64;
         let level = &mut self.levels[usize::from(entry.level)];
@@ -85,27 +85,22 @@ impl Ready {
         }
     }
 
-    /// The entry delivered next.
-    pub fn front(&self) -> Option<&Entry> {
-        self.levels.iter().rev().find_map(VecDeque::front)
-    }
-
     /// Takes the entry delivered next.
-    pub fn pop(&mut self) -> Option<Entry> {
+    pub(crate) fn pop(&mut self) -> Option<Entry> {
         let entry = self.levels.iter_mut().rev().find_map(VecDeque::pop_front)?;
         self.forget(&entry);
         Some(entry)
     }
 
     /// Takes the entry dropped first by a length limit: the head of the lowest level.
-    pub fn pop_lowest(&mut self) -> Option<Entry> {
+    pub(crate) fn pop_lowest(&mut self) -> Option<Entry> {
         let entry = self.levels.iter_mut().find_map(VecDeque::pop_front)?;
         self.forget(&entry);
         Some(entry)
     }
 
     /// Takes the head of any level whose deadline is at or before `now_ms`.
-    pub fn pop_expired(&mut self, now_ms: u64) -> Option<Entry> {
+    pub(crate) fn pop_expired(&mut self, now_ms: u64) -> Option<Entry> {
         let due = |level: &&mut VecDeque<Entry>| {
             level
                 .front()
@@ -117,7 +112,7 @@ impl Ready {
     }
 
     /// The earliest deadline among the heads of the levels.
-    pub fn next_deadline(&self) -> Option<u64> {
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.levels
             .iter()
             .filter_map(|level| level.front().map(|entry| entry.deadline_ms))
@@ -126,7 +121,7 @@ impl Ready {
     }
 
     /// Puts entries back to their original places.
-    pub fn requeue(&mut self, mut entries: Vec<Entry>) {
+    pub(crate) fn requeue(&mut self, mut entries: Vec<Entry>) {
         entries.sort_unstable_by_key(|entry| entry.seq);
         self.messages += entries.len();
         self.body_bytes += entries
@@ -146,14 +141,15 @@ impl Ready {
     }
 
     /// Takes everything.
-    pub fn drain(&mut self) -> impl Iterator<Item = Entry> + '_ {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Entry> + '_ {
         self.messages = 0;
         self.body_bytes = 0;
         self.levels.iter_mut().flat_map(|level| level.drain(..))
     }
 
     /// All entries in delivery order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.levels.iter().rev().flatten()
     }
 

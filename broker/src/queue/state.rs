@@ -14,7 +14,7 @@ use crate::ids::ConsumerId;
 
 /// What an operation on a queue leaves to be done by its caller, after the queue is unlocked.
 #[derive(Default)]
-pub struct Effects {
+pub(crate) struct Effects {
     /// Logged entries that are gone: sequence number and segment.
     pub settled: Vec<(Seq, u32)>,
     /// Entries that died here; their settlement follows once they are dead-lettered.
@@ -60,7 +60,7 @@ pub struct Depth {
 }
 
 /// The state of one queue.
-pub struct QueueState {
+pub(crate) struct QueueState {
     settings: QueueArguments,
     auto_delete: bool,
     ready: Ready,
@@ -82,7 +82,7 @@ pub struct QueueState {
 
 impl QueueState {
     /// An empty queue.
-    pub fn new(settings: QueueArguments, auto_delete: bool, now_ms: u64) -> Self {
+    pub(crate) fn new(settings: QueueArguments, auto_delete: bool, now_ms: u64) -> Self {
         let ready = Ready::new(settings.max_priority.unwrap_or(0));
         Self {
             settings,
@@ -102,22 +102,22 @@ impl QueueState {
     }
 
     /// Whether the queue has been deleted (a handle may outlive it).
-    pub fn deleted(&self) -> bool {
+    pub(crate) fn deleted(&self) -> bool {
         self.deleted
     }
 
     /// The arguments in force.
-    pub fn settings(&self) -> &QueueArguments {
+    pub(crate) fn settings(&self) -> &QueueArguments {
         &self.settings
     }
 
     /// Counters.
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         self.stats
     }
 
     /// Numbers of messages and consumers.
-    pub fn depth(&self) -> Depth {
+    pub(crate) fn depth(&self) -> Depth {
         Depth {
             ready: self.ready.len(),
             ready_bytes: self.ready.body_bytes(),
@@ -128,18 +128,24 @@ impl QueueState {
     }
 
     /// The consumers.
-    pub fn consumers(&self) -> &Consumers {
+    pub(crate) fn consumers(&self) -> &Consumers {
         &self.consumers
     }
 
     /// The ready entries in delivery order.
-    pub fn ready(&self) -> &Ready {
+    #[cfg(test)]
+    pub(crate) fn ready(&self) -> &Ready {
         &self.ready
     }
 
     /// Takes in newly published entries (fields `level` and `deadline_ms` are set here) and
     /// delivers what can be delivered. A deleted queue swallows them: that counts as confirmed.
-    pub fn enqueue(&mut self, entries: impl Iterator<Item = Entry>, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn enqueue(
+        &mut self,
+        entries: impl Iterator<Item = Entry>,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
         if self.deleted {
             entries.for_each(|entry| settle(&[entry], fx));
             return;
@@ -169,7 +175,7 @@ impl QueueState {
     }
 
     /// Puts back what a restart recovered, without delivering it.
-    pub fn recover(&mut self, entries: Vec<Entry>, now_ms: u64) {
+    pub(crate) fn recover(&mut self, entries: Vec<Entry>, now_ms: u64) {
         let mut entries = entries;
         for entry in &mut entries {
             self.fit(entry, now_ms);
@@ -184,7 +190,7 @@ impl QueueState {
     }
 
     /// Delivers ready messages to consumers that can take them.
-    pub fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
         let active = self.active_consumer();
         while !self.ready.is_empty()
             && !self.consumers.is_empty()
@@ -220,7 +226,7 @@ impl QueueState {
     }
 
     /// Takes one message for `basic.get`. It is unacked afterwards unless `no_ack`.
-    pub fn get(&mut self, no_ack: bool, now_ms: u64, fx: &mut Effects) -> Option<Entry> {
+    pub(crate) fn get(&mut self, no_ack: bool, now_ms: u64, fx: &mut Effects) -> Option<Entry> {
         self.last_used_ms = now_ms;
         self.expire(now_ms, fx);
         let entry = self.ready.pop()?;
@@ -242,7 +248,7 @@ impl QueueState {
 
     /// Deliveries of `consumer` (none for `basic.get`) were acked: gives back credit. The caller
     /// still owns the entries and reports them to the log.
-    pub fn acked(
+    pub(crate) fn acked(
         &mut self,
         consumer: Option<ConsumerId>,
         entries: &[Entry],
@@ -256,7 +262,7 @@ impl QueueState {
     }
 
     /// Deliveries were rejected without requeue: they die here.
-    pub fn rejected(
+    pub(crate) fn rejected(
         &mut self,
         consumer: Option<ConsumerId>,
         entries: Vec<Entry>,
@@ -276,7 +282,7 @@ impl QueueState {
     }
 
     /// Deliveries come back to their original places, marked redelivered.
-    pub fn requeue(
+    pub(crate) fn requeue(
         &mut self,
         consumer: Option<ConsumerId>,
         mut entries: Vec<Entry>,
@@ -301,14 +307,14 @@ impl QueueState {
     }
 
     /// Adds a consumer. Nothing is delivered until the next [`dispatch`](Self::dispatch).
-    pub fn add_consumer(&mut self, consumer: Consumer, now_ms: u64) {
+    pub(crate) fn add_consumer(&mut self, consumer: Consumer, now_ms: u64) {
         self.had_consumer = true;
         self.last_used_ms = now_ms;
         self.consumers.add(consumer);
     }
 
     /// Removes a consumer; its unacked deliveries stay with its channel.
-    pub fn remove_consumer(&mut self, id: ConsumerId, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn remove_consumer(&mut self, id: ConsumerId, now_ms: u64, fx: &mut Effects) {
         if self.consumers.remove(id).is_none() {
             return;
         }
@@ -319,7 +325,7 @@ impl QueueState {
     }
 
     /// Drops all ready messages and returns how many (Q-14: unacked ones stay).
-    pub fn purge(&mut self, fx: &mut Effects) -> usize {
+    pub(crate) fn purge(&mut self, fx: &mut Effects) -> usize {
         let n = self.ready.len();
         let gone = self
             .ready
@@ -332,20 +338,20 @@ impl QueueState {
 
     /// Ends the queue: nothing is dead-lettered. Returns the ready count and the
     /// consumers to be told.
-    pub fn delete(&mut self, fx: &mut Effects) -> (usize, Vec<Consumer>) {
+    pub(crate) fn delete(&mut self, fx: &mut Effects) -> (usize, Vec<Consumer>) {
         self.deleted = true;
         let n = self.purge(fx);
         (n, self.consumers.clear())
     }
 
     /// Declared or looked at: puts off `x-expires`.
-    pub fn touch(&mut self, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn touch(&mut self, now_ms: u64, fx: &mut Effects) {
         self.last_used_ms = now_ms;
         self.plan_deadline(fx);
     }
 
     /// Removes what has expired. True when the whole queue has (`x-expires`).
-    pub fn expire(&mut self, now_ms: u64, fx: &mut Effects) -> bool {
+    pub(crate) fn expire(&mut self, now_ms: u64, fx: &mut Effects) -> bool {
         while let Some(entry) = self.ready.pop_expired(now_ms) {
             fx.dead.push((entry, DeathReason::Expired));
         }
@@ -360,7 +366,7 @@ impl QueueState {
     }
 
     /// The consumer served when the queue is single-active.
-    pub fn active_consumer(&self) -> Option<ConsumerId> {
+    pub(crate) fn active_consumer(&self) -> Option<ConsumerId> {
         if !self.settings.single_active_consumer {
             return None;
         }

@@ -2,19 +2,14 @@
 //! entry that cannot be taken does not keep the others out; each is named in the report.
 
 use serde_json::Value;
-use warren_amqp::FieldTable;
-use warren_exchanges::ExchangeKind;
 
 use super::super::check::CatalogError;
-use super::super::command::{BindingDef, Command};
+use super::super::command::Command;
 use super::super::writer::Catalog;
-use super::json::{from_table, to_table};
-use super::{BindingEntry, Definitions, ExchangeEntry, QueueEntry, UserEntry, VhostEntry};
-use crate::arguments::{
-    ExchangeShape, QueueShape, alternate_exchange, check_exchange_equivalent,
-    check_queue_equivalent, parse_queue_arguments,
-};
-use crate::auth::{HashingAlgorithm, check_pattern, hash_password};
+use super::topology::{import_binding, import_exchange, import_queue};
+use super::{Definitions, UserEntry, VhostEntry};
+use crate::arguments::QueueType;
+use crate::auth::{HashingAlgorithm, check_pattern, hash_password, verify};
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,12 +24,12 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    fn ignore(&mut self, what: impl AsRef<str>, why: impl AsRef<str>) {
+    pub(super) fn ignore(&mut self, what: impl AsRef<str>, why: impl AsRef<str>) {
         self.ignored
             .push(format!("{}: {}", what.as_ref(), why.as_ref()));
     }
 
-    fn propose(
+    pub(super) fn propose(
         &mut self,
         catalog: &Catalog,
         what: &str,
@@ -201,16 +196,23 @@ fn import_vhost(
     } else {
         entry.tags.clone()
     };
+    // Erlang's word for none finds its way into exports.
     let queue_type = entry
         .default_queue_type
         .clone()
         .or(metadata.default_queue_type);
+    let queue_type = queue_type.filter(|name| !name.is_empty() && name != "undefined");
+    if let Some(kind) = queue_type
+        .as_deref()
+        .filter(|kind| *kind != QueueType::Classic.as_str())
+    {
+        report.ignore(format!("default queue type '{kind}' of {what}"), NOT_YET);
+    }
     let command = Command::PutVhost {
         name: entry.name.clone(),
         description: text(&entry.description, metadata.description),
         tags,
-        // Erlang's word for none finds its way into exports.
-        default_queue_type: queue_type.filter(|name| !name.is_empty() && name != "undefined"),
+        default_queue_type: queue_type,
     };
     if !is_empty(&entry.limits) {
         report.ignore(format!("limits of {what}"), NOT_YET);
@@ -242,9 +244,8 @@ fn import_user(
     if let Some(password) = entry.password.as_deref().filter(|_| hash.is_empty()) {
         // A new salt for a password that is already the user's would be a change on every boot.
         let known = catalog.read().user(&entry.name).cloned();
-        let known = known.filter(|user| {
-            crate::auth::verify(&user.password_hash, user.hashing_algorithm, password)
-        });
+        let known =
+            known.filter(|user| verify(&user.password_hash, user.hashing_algorithm, password));
         (hash, algorithm) = match (known, hash_password(password)) {
             (Some(user), _) => (user.password_hash, user.hashing_algorithm),
             (None, Ok(new)) => (new, HashingAlgorithm::Sha256),
@@ -264,204 +265,4 @@ fn import_user(
         tags: entry.tags.clone(),
     };
     report.propose(catalog, &what, command)
-}
-
-fn import_exchange(
-    catalog: &Catalog,
-    entry: &ExchangeEntry,
-    report: &mut ImportReport,
-) -> Result<(), CatalogError> {
-    let (vhost, name) = (&entry.vhost, &entry.name);
-    let what = format!("exchange '{name}' in vhost '{vhost}'");
-    if name.is_empty() || name.starts_with("amq.") {
-        // The broker's own; every vhost has them.
-        return Ok(());
-    }
-    let arguments = match to_table(&entry.arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            report.ignore(what, error);
-            return Ok(());
-        }
-    };
-    if let Err(why) = exchange_can_be(catalog, entry, &arguments) {
-        report.ignore(what, why);
-        return Ok(());
-    }
-    if catalog.read().exchange(vhost, name).is_some() {
-        return Ok(());
-    }
-    let command = Command::DeclareExchange {
-        vhost: vhost.clone(),
-        name: name.clone(),
-        kind: entry.kind.clone(),
-        auto_delete: entry.auto_delete,
-        internal: entry.internal,
-        arguments,
-    };
-    report.propose(catalog, &what, command)
-}
-
-/// Checks what a client's declare would have been checked for.
-fn exchange_can_be(
-    catalog: &Catalog,
-    entry: &ExchangeEntry,
-    arguments: &FieldTable,
-) -> Result<(), String> {
-    if !entry.durable {
-        return Err(TRANSIENT.to_owned());
-    }
-    if entry.kind.parse::<ExchangeKind>().is_err() {
-        return Err(format!("invalid exchange type '{}'", entry.kind));
-    }
-    let state = catalog.read();
-    if let Some(known) = state.exchange(&entry.vhost, &entry.name) {
-        let shape = |kind, auto_delete, internal, arguments| ExchangeShape {
-            kind,
-            durable: true,
-            auto_delete,
-            internal,
-            arguments,
-        };
-        let current = shape(
-            &known.kind,
-            known.auto_delete,
-            known.internal,
-            &known.arguments,
-        );
-        let wanted = shape(&entry.kind, entry.auto_delete, entry.internal, arguments);
-        check_exchange_equivalent(&entry.name, &entry.vhost, &current, &wanted)
-            .map_err(|error| error.explanation)?;
-    }
-    let alternate = alternate_exchange(&entry.name, &entry.vhost, arguments);
-    alternate.map(drop).map_err(|error| error.explanation)
-}
-
-const TRANSIENT: &str = "transient, not kept on disk";
-
-fn import_queue(
-    catalog: &Catalog,
-    entry: &QueueEntry,
-    report: &mut ImportReport,
-) -> Result<(), CatalogError> {
-    let (vhost, name) = (&entry.vhost, &entry.name);
-    let what = format!("queue '{name}' in vhost '{vhost}'");
-    let arguments = match queue_arguments(catalog, entry) {
-        Ok(arguments) => arguments,
-        Err(why) => {
-            report.ignore(what, why);
-            return Ok(());
-        }
-    };
-    let (known, id) = {
-        let state = catalog.read();
-        (state.queue(vhost, name).is_some(), state.next_queue_id())
-    };
-    if known {
-        return Ok(());
-    }
-    let command = Command::DeclareQueue {
-        vhost: vhost.clone(),
-        name: name.clone(),
-        id,
-        auto_delete: entry.auto_delete,
-        arguments,
-    };
-    report.propose(catalog, &what, command)
-}
-
-/// The arguments, after the checks of a client's declare.
-fn queue_arguments(catalog: &Catalog, entry: &QueueEntry) -> Result<FieldTable, String> {
-    const QUEUE_TYPE: &str = "x-queue-type";
-    if !entry.durable {
-        return Err(TRANSIENT.to_owned());
-    }
-    let mut arguments = entry.arguments.clone();
-    if let Some(kind) = entry.kind.as_deref().filter(|kind| *kind != "classic") {
-        arguments
-            .entry(QUEUE_TYPE)
-            .or_insert_with(|| Value::from(kind));
-    }
-    let arguments = to_table(&arguments)?;
-    let state = catalog.read();
-    if let Some(known) = state.queue(&entry.vhost, &entry.name) {
-        let shape = |auto_delete, arguments| QueueShape {
-            durable: true,
-            auto_delete,
-            arguments,
-        };
-        let current = shape(known.auto_delete, &known.arguments);
-        let wanted = shape(entry.auto_delete, &arguments);
-        check_queue_equivalent(&entry.name, &entry.vhost, &current, &wanted)
-            .map_err(|error| error.explanation)?;
-        return Ok(arguments);
-    }
-    parse_queue_arguments(
-        &entry.name,
-        &entry.vhost,
-        &arguments,
-        true,
-        false,
-        entry.auto_delete,
-    )
-    .map_err(|error| error.explanation)?;
-    Ok(arguments)
-}
-
-fn import_binding(
-    catalog: &Catalog,
-    entry: &BindingEntry,
-    report: &mut ImportReport,
-) -> Result<(), CatalogError> {
-    if entry.source.is_empty() {
-        // Those of the default exchange are not made but always there.
-        return Ok(());
-    }
-    let what = format!(
-        "binding from '{}' to {} '{}' in vhost '{}'",
-        entry.source, entry.destination_type, entry.destination, entry.vhost
-    );
-    let destination_is_queue = match entry.destination_type.as_str() {
-        "queue" => true,
-        "exchange" => false,
-        _ => {
-            report.ignore(what, "unknown destination type");
-            return Ok(());
-        }
-    };
-    let arguments = match to_table(&entry.arguments) {
-        Ok(arguments) => arguments,
-        Err(why) => {
-            report.ignore(what, why);
-            return Ok(());
-        }
-    };
-    let binding = BindingDef {
-        source: entry.source.clone(),
-        destination: entry.destination.clone(),
-        destination_is_queue,
-        routing_key: entry.routing_key.clone(),
-        arguments,
-    };
-    if is_bound(catalog, &entry.vhost, &binding) {
-        return Ok(());
-    }
-    report.propose(
-        catalog,
-        &what,
-        Command::Bind {
-            vhost: entry.vhost.clone(),
-            binding,
-        },
-    )
-}
-
-/// Whether there is a binding that an export would write as this one: a client's `int` argument
-/// comes back as `long`, and must not become a second binding on every boot.
-fn is_bound(catalog: &Catalog, vhost: &str, binding: &BindingDef) -> bool {
-    let wanted = from_table(&binding.arguments);
-    let state = catalog.read();
-    state
-        .bindings_like(vhost, binding)
-        .any(|known| from_table(&known.arguments) == wanted)
 }

@@ -7,6 +7,7 @@
 mod export;
 mod import;
 mod json;
+mod topology;
 
 use std::collections::BTreeMap;
 

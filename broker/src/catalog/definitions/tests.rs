@@ -215,7 +215,7 @@ fn fields_of_later_versions_are_tolerated_and_named() {
     let report = parse(&json!({
         "rabbitmq_definition_format": "cluster", "original_cluster_name": "c",
         "explanation": "e", "users": null, "bindings": [], "new_thing": [1], "new_empty": {},
-        "vhosts": [{"name": "v", "unheard_of": true, "limits": [{"name": "max-queues"}]}],
+        "vhosts": [{"name": "v", "unheard_of": true, "default_queue_type": "quorum", "limits": [{"name": "max-queues"}]}],
         "exchanges": [{"name": "", "vhost": "v", "type": "direct"}],
     }))
     .import(&catalog)
@@ -223,6 +223,7 @@ fn fields_of_later_versions_are_tolerated_and_named() {
     assert_eq!(
         report.ignored,
         [
+            "default queue type 'quorum' of vhost 'v': not supported by this version",
             "limits of vhost 'v': not supported by this version",
             "field 'new_thing': not supported by this version",
         ]
