@@ -273,3 +273,105 @@ pub(crate) fn corrupt(disk: &dyn Disk, path: &str, reason: &str) -> OpenError {
         reason: reason.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{MemDisk, Op};
+
+    fn on(disk: &MemDisk) -> Result<DataDir, OpenError> {
+        DataDir::on(Arc::new(disk.clone()))
+    }
+
+    #[test]
+    fn keeps_its_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let id = DataDir::open(&path).unwrap().storage_id();
+        let dir = DataDir::open(&path).unwrap();
+        assert_eq!(dir.storage_id(), id);
+        assert_eq!(dir.path(), path);
+        assert!(dir.free_bytes().unwrap() > 0);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(DataDir::open(other.path()).unwrap().storage_id(), id);
+    }
+
+    #[test]
+    fn is_used_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let error = DataDir::open(folder.path()).unwrap_err();
+        assert!(
+            matches!(&error, OpenError::InUse { path } if path == folder.path()),
+            "{error}"
+        );
+        drop(dir);
+        DataDir::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn says_where_it_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = DataDir::open(file.join("sub")).unwrap_err();
+        assert!(matches!(error, OpenError::Unwritable { .. }), "{error}");
+        for op in [Op::Write, Op::Sync, Op::Name, Op::SyncDir] {
+            let disk = MemDisk::new();
+            disk.fail(Some(op));
+            assert!(
+                matches!(on(&disk), Err(OpenError::Unwritable { .. })),
+                "{op:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_crash_while_it_is_made_leaves_it_usable() {
+        for n in 0..12 {
+            let disk = MemDisk::new();
+            disk.power_off_after(n);
+            let made = on(&disk);
+            disk.crash(&mut |_| 0);
+            let again = on(&disk).unwrap();
+            if let Ok(made) = made {
+                assert_eq!(made.storage_id(), again.storage_id());
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        let disk = MemDisk::new();
+        on(&disk).unwrap();
+        let edit = |path: &str, text: &str| {
+            let disk = disk.fork();
+            disk.damage(path, |bytes| *bytes = text.as_bytes().to_vec());
+            on(&disk).unwrap_err()
+        };
+        let newer = edit("format", "warren-storage 2\n");
+        assert!(matches!(
+            newer,
+            OpenError::NewerFormat {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ));
+        for (path, text) in [
+            ("format", "something else\n"),
+            ("format", "warren-storage 0\n"),
+            ("format", ""),
+            ("storage-id", "12"),
+            ("storage-id", "+2345678901234567890123456789012\n"),
+        ] {
+            let error = edit(path, text);
+            assert!(
+                matches!(error, OpenError::Corrupt { .. }),
+                "{path}: {text}: {error}"
+            );
+        }
+        disk.remove("storage-id").unwrap();
+        assert!(matches!(on(&disk), Err(OpenError::Corrupt { .. })));
+    }
+}

@@ -13,8 +13,8 @@ use crate::disk::{Disk, DiskFile, join};
 use crate::framing::record::seal_all;
 use crate::framing::{FileHeader, FileSeal, FileType, HEADER_BYTES, Seal};
 
-/// Records of at least this size are handed over, not copied.
-const HAND_OVER_BYTES: usize = 256 << 10;
+/// Batches of messages of at least this size are handed over, not copied.
+const HAND_OVER_BYTES: usize = if cfg!(test) { 128 } else { 256 << 10 };
 /// Larger buffers are given back to the allocator after a burst.
 const KEEP_BYTES: usize = 8 << 20;
 
@@ -88,7 +88,7 @@ impl PieceBuffer {
             debug_assert_eq!(self.offset, HEADER_BYTES as u64);
         }
         seal_all(records, self.seal, self.offset);
-        if records.len() >= HAND_OVER_BYTES {
+        if self.kind == FileType::Segment && records.len() >= HAND_OVER_BYTES {
             self.push(index, std::mem::take(records));
         } else {
             if self.pieces.is_empty() {

@@ -2,8 +2,8 @@
 //!
 //! Contents survive up to the last `sync_data`; names (creation, rename, removal) up to the last
 //! `sync_dir`. A crash keeps what was synced and, of what was not, whatever the caller's dice
-//! say: any prefix of the changes of names, and of every file any subset of the unsynced
-//! writes, each cut at any byte. Open files of before the crash are dead.
+//! say: any of the changes of names, and of every file any of the unsynced writes, each cut at any
+//! byte. Open files of before the crash are dead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -53,8 +53,9 @@ struct State {
 
 #[derive(Clone)]
 enum NameChange {
-    Set(String, usize),
-    Unset(String),
+    Create(String, usize),
+    Rename(String, String, usize),
+    Remove(String),
 }
 
 #[derive(Default)]
@@ -88,9 +89,10 @@ impl MemDisk {
         let state = &mut *guard;
         state.age += 1;
         (state.power_off_at, state.fail) = (None, None);
-        let kept = dice(state.unsynced_names.len() + 1);
-        for change in state.unsynced_names.drain(..).take(kept) {
-            change.apply(&mut state.durable_names);
+        for change in state.unsynced_names.drain(..) {
+            if dice(2) == 1 {
+                change.apply(&mut state.durable_names);
+            }
         }
         state.names = state.durable_names.clone();
         for file in &mut state.files {
@@ -225,8 +227,12 @@ impl State {
 impl NameChange {
     fn apply(&self, names: &mut BTreeMap<String, usize>) {
         match self {
-            Self::Set(path, id) => names.insert(path.clone(), *id),
-            Self::Unset(path) => names.remove(path),
+            Self::Create(path, id) => names.insert(path.clone(), *id),
+            Self::Rename(from, to, id) => {
+                names.remove(from);
+                names.insert(to.clone(), *id)
+            }
+            Self::Remove(path) => names.remove(path),
         };
     }
 }
@@ -289,7 +295,7 @@ impl Disk for MemDisk {
             None => {
                 state.files.push(File::default());
                 let file = state.files.len() - 1;
-                state.change_name(NameChange::Set(path.to_owned(), file));
+                state.change_name(NameChange::Create(path.to_owned(), file));
                 file
             }
         };
@@ -329,8 +335,7 @@ impl Disk for MemDisk {
             .get(from)
             .copied()
             .ok_or(io::ErrorKind::NotFound)?;
-        state.change_name(NameChange::Set(to.to_owned(), file));
-        state.change_name(NameChange::Unset(from.to_owned()));
+        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), file));
         Ok(())
     }
 
@@ -340,7 +345,7 @@ impl Disk for MemDisk {
         if !state.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.change_name(NameChange::Unset(path.to_owned()));
+        state.change_name(NameChange::Remove(path.to_owned()));
         Ok(())
     }
 
@@ -353,7 +358,9 @@ impl Disk for MemDisk {
             .unsynced_names
             .drain(..)
             .partition(|change| match change {
-                NameChange::Set(path, _) | NameChange::Unset(path) => is_in(path),
+                NameChange::Create(path, _)
+                | NameChange::Rename(_, path, _)
+                | NameChange::Remove(path) => is_in(path),
             });
         state.unsynced_names = rest;
         let durable: Vec<NameChange> = durable;

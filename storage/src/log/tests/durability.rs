@@ -231,6 +231,54 @@ fn a_settlement_may_come_before_its_message() {
     }
 }
 
+/// A torn write keeps the message and loses the repetition of its settlement, while the segment
+/// with the settlement itself is about to go.
+#[test]
+fn a_settlement_before_its_message_survives_a_torn_write() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, 100);
+    let mut batch = Batch::new();
+    batch.settle(QueueId(1), 5, UNKNOWN_SEGMENT);
+    log.append(&mut batch, true).unwrap();
+    let filler = log.append(&mut one(1, &[0; 100]), true).unwrap();
+    log.append(&mut one(2, b"so that there is a file to write on"), true)
+        .unwrap();
+    log.wait_durable(log.end()).unwrap();
+    disk.fail(Some(Op::Sync));
+    let message = one(5, b"early");
+    let bytes = message.records.len();
+    let at = log.append(&mut { message }, true).unwrap();
+    assert!(log.close().is_err());
+    // Of the one unsynced write, the file header and the message survive.
+    let header = if at.segment > filler.segment + 1 {
+        64
+    } else {
+        0
+    };
+    disk.crash(&mut |n| {
+        if n == 3 {
+            1
+        } else {
+            (header + bytes).min(n - 1)
+        }
+    });
+
+    let (log, report, seen) = open(&disk, 100);
+    assert!(report.highest_seqs.contains(&(QueueId(1), 5)));
+    assert_eq!(seen.len(), 2);
+    seen.iter()
+        .for_each(|m| batch.settle(QueueId(1), m.targets[0].seq, m.segment));
+    log.append(&mut batch, true).unwrap();
+    for seq in 10..20 {
+        let segment = log.append(&mut one(seq, &[0; 100]), true).unwrap().segment;
+        batch.settle(QueueId(1), seq, segment);
+        log.append(&mut batch, true).unwrap();
+    }
+    log.close().unwrap();
+    assert!(log.segments().oldest > 1);
+    assert_eq!(open(&disk, 100).2, []);
+}
+
 #[test]
 fn threads_share_syncs_on_a_real_disk() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,1 +1,0 @@
-//! Tests of the command log as a whole.
