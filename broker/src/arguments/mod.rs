@@ -2,7 +2,7 @@
 //! the explanation texts RabbitMQ 3.13 gives, on which clients and scripts match.
 //!
 //! Nothing here knows a queue or an exchange that runs; a refusal is a [`ReplyError`] ready to be
-//! sent. What a queue type accepts is written once, in [`keys`].
+//! sent. What a queue type accepts is written once, in `keys.rs`.
 //!
 //! [`ReplyError`]: warren_amqp::ReplyError
 
