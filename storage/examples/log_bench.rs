@@ -23,7 +23,36 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for window in [1, 10, 100, 1000] {
         confirmed(Path::new(&path), window, time)?;
     }
+    restart(Path::new(&path), 1_000_000)?;
     std::fs::remove_dir_all(&path)?;
+    Ok(())
+}
+
+/// How long it takes to read a backlog back.
+fn restart(path: &Path, messages: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let dir = DataDir::open(path.join("restart"))?;
+    let (log, _) = MessageLog::open(&dir, LogOptions::default(), &mut |_| {})?;
+    let mut batch = Batch::new();
+    let start = Instant::now();
+    for seq in 0..messages {
+        batch.message(0, 0, &[(QueueId(seq % 100), seq / 100)], &[&PAYLOAD]);
+        if batch.bytes() > 64 << 10 {
+            log.append(&mut batch, false)?;
+        }
+    }
+    log.append(&mut batch, true)?;
+    log.close()?;
+    println!("{messages} messages written in {:?}", start.elapsed());
+    let (start, mut bytes) = (Instant::now(), 0);
+    let (log, report) = MessageLog::open(&dir, LogOptions::default(), &mut |found| {
+        bytes += found.payload.len()
+    })?;
+    println!(
+        "{} messages, {bytes} bytes read back in {:?}",
+        report.messages,
+        start.elapsed()
+    );
+    log.close()?;
     Ok(())
 }
 

@@ -236,47 +236,36 @@ fn a_settlement_may_come_before_its_message() {
 #[test]
 fn a_settlement_before_its_message_survives_a_torn_write() {
     let disk = MemDisk::new();
-    let (log, ..) = open(&disk, 100);
+    let (log, ..) = open(&disk, 250);
     let mut batch = Batch::new();
     batch.settle(QueueId(1), 5, UNKNOWN_SEGMENT);
-    log.append(&mut batch, true).unwrap();
-    let filler = log.append(&mut one(1, &[0; 100]), true).unwrap();
-    log.append(&mut one(2, b"so that there is a file to write on"), true)
-        .unwrap();
+    let early = log.append(&mut batch, true).unwrap();
+    log.append(&mut one(1, &[0; 200]), true).unwrap();
+    let begun = log.append(&mut one(2, b"begins a segment"), true).unwrap();
     log.wait_durable(log.end()).unwrap();
     disk.fail(Some(Op::Sync));
-    let message = one(5, b"early");
-    let bytes = message.records.len();
-    let at = log.append(&mut { message }, true).unwrap();
+    let mut both = one(5, b"early");
+    both.message(1, 0, &[(QueueId(1), 6)], &[b"stays"]);
+    let bytes = both.records.len();
+    let at = log.append(&mut both, true).unwrap();
     assert!(log.close().is_err());
-    // Of the one unsynced write, the file header and the message survive.
-    let header = if at.segment > filler.segment + 1 {
-        64
-    } else {
-        0
-    };
-    disk.crash(&mut |n| {
-        if n == 3 {
-            1
-        } else {
-            (header + bytes).min(n - 1)
-        }
-    });
+    assert!(early.segment < begun.segment && at.segment == begun.segment);
+    // Of the one unsynced write, the messages survive.
+    disk.crash(&mut |n| if n == 3 { 1 } else { bytes.min(n - 1) });
 
-    let (log, report, seen) = open(&disk, 100);
-    assert!(report.highest_seqs.contains(&(QueueId(1), 5)));
-    assert_eq!(seen.len(), 2);
-    seen.iter()
+    let (log, report, seen) = open(&disk, 250);
+    assert!(report.highest_seqs.contains(&(QueueId(1), 6)));
+    assert_eq!(
+        seen.iter().map(|m| m.targets[0].seq).collect::<Vec<_>>(),
+        [1, 2, 6]
+    );
+    seen[..2]
+        .iter()
         .for_each(|m| batch.settle(QueueId(1), m.targets[0].seq, m.segment));
     log.append(&mut batch, true).unwrap();
-    for seq in 10..20 {
-        let segment = log.append(&mut one(seq, &[0; 100]), true).unwrap().segment;
-        batch.settle(QueueId(1), seq, segment);
-        log.append(&mut batch, true).unwrap();
-    }
     log.close().unwrap();
-    assert!(log.segments().oldest > 1);
-    assert_eq!(open(&disk, 100).2, []);
+    assert_eq!(log.segments().oldest, at.segment);
+    assert_eq!(open(&disk, 250).2, seen[2..]);
 }
 
 #[test]
