@@ -1,0 +1,1 @@
+"""Celery over kombu and py-amqp: real worker processes doing tasks."""
