@@ -1,6 +1,7 @@
 //! Start-up: vhosts, queues and bindings from the catalog, messages from the commit log.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dashmap::DashMap;
 use rustc_hash::FxHashMap;
@@ -172,6 +173,7 @@ impl Recovered {
 
 /// Opens the commit log and puts its live messages into their queues.
 pub(crate) fn recover_messages(
+    shared: &Shared,
     dir: &DataDir,
     options: LogOptions,
     vhosts: &DashMap<String, Arc<Vhost>>,
@@ -202,6 +204,8 @@ pub(crate) fn recover_messages(
         );
     }
     for (queue, seq) in &report.highest_seqs {
+        // A number the log knows is never given out again, even if its declare was lost.
+        shared.next_durable_queue.fetch_max(queue.0 + 1, Ordering::Relaxed);
         if let Some((queue, _)) = recovered.queues.get(queue) {
             queue.number_above(*seq);
         }
@@ -212,7 +216,8 @@ pub(crate) fn recover_messages(
         cut_tail_bytes = report.cut_tail_bytes,
         "commit log recovered"
     );
-    if !recovered.orphans.is_empty() {
+    // With definitions lost to damage, an unknown queue may be one of the lost: keep its messages.
+    if !recovered.orphans.is_empty() && shared.catalog.damage().is_empty() {
         let _ = log.append(&mut recovered.orphans, false);
     }
     for (queue, entries) in recovered.queues.into_values() {

@@ -38,9 +38,8 @@ impl Connection {
     }
 
     pub(super) fn connection_method(&mut self, payload: &[u8]) -> Result<(), Fault> {
-        let method = match self.parse(payload)? {
-            AMQPClass::Connection(method) => method,
-            _ => return Err(self.unexpected()),
+        let AMQPClass::Connection(method) = self.parse(payload)? else {
+            return Err(self.unexpected());
         };
         match (&self.phase, method) {
             (Phase::Start, Method::StartOk(start_ok)) => self.start_ok(&start_ok),
@@ -78,12 +77,7 @@ impl Connection {
     fn start_ok(&mut self, start_ok: &conn_methods::StartOk) -> Result<(), Fault> {
         self.capabilities = capabilities(&start_ok.client_properties);
         let mechanism = start_ok.mechanism.as_str();
-        let offered = self
-            .context
-            .limits
-            .mechanisms
-            .iter()
-            .any(|name| *name == mechanism);
+        let offered = self.context.limits.mechanisms.contains(&mechanism);
         if !offered {
             return self.refuse_login(
                 mechanism,

@@ -97,7 +97,6 @@ pub(crate) struct Connection {
     /// Published since the alarm went on: not read any more.
     blocked: bool,
     blocked_told: bool,
-    published: bool,
     /// When the socket is dropped whatever happens.
     drop_at: Option<Instant>,
     /// The input cannot be followed any more: whatever comes is discarded.
@@ -171,7 +170,6 @@ impl Connection {
             exclusive: Vec::new(),
             blocked: false,
             blocked_told: false,
-            published: false,
             drop_at: None,
             deaf: false,
             ended: None,

@@ -182,18 +182,17 @@ impl Connection {
     /// The connection published: while an alarm is on, that blocks it.
     pub(super) fn note_publish(&mut self) {
         if self.context.broker.alarmed() {
-            self.published = true;
             self.block();
         }
     }
 
     pub(super) fn alarms_changed(&mut self) {
-        if !self.context.broker.alarmed() {
-            self.published = false;
-            if std::mem::take(&mut self.blocked) && std::mem::take(&mut self.blocked_told) {
-                let unblocked = conn_methods::AMQPMethod::Unblocked(conn_methods::Unblocked {});
-                self.send(0, &AMQPClass::Connection(unblocked));
-            }
+        if self.context.broker.alarmed() || !std::mem::take(&mut self.blocked) {
+            return;
+        }
+        if std::mem::take(&mut self.blocked_told) {
+            let unblocked = conn_methods::AMQPMethod::Unblocked(conn_methods::Unblocked {});
+            self.send(0, &AMQPClass::Connection(unblocked));
         }
     }
 

@@ -18,7 +18,7 @@ use warren_amqp::{
     ReplyError, put_body, put_body_frame_head, put_deliver_head, put_frame_end, put_get_ok_head,
 };
 use warren_broker::message::Message;
-use warren_broker::{ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, Queue};
+use warren_broker::{ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, Queue, TxAcks};
 use warren_storage::Durable;
 
 use super::write_buf::WriteBuf;
@@ -60,12 +60,12 @@ impl ChannelOut {
         self.sources.get(index as usize)?.as_ref()
     }
 
-    /// One delivery of this source was settled for good.
-    pub(crate) fn settled(&mut self, index: u32) {
+    /// `n` deliveries of this source were settled for good.
+    fn settled(&mut self, index: u32, n: u32) {
         let Some(Some(source)) = self.sources.get_mut(index as usize) else {
             return;
         };
-        source.outstanding = source.outstanding.saturating_sub(1);
+        source.outstanding = source.outstanding.saturating_sub(n);
         if source.outstanding == 0 && source.cancelled {
             self.drop_source(index);
         }
@@ -442,25 +442,19 @@ impl ConsumerSink for Outbox {
 }
 
 /// Groups settled deliveries by their source, keeping their order.
-pub(crate) fn by_source(
-    channel: &mut ChannelOut,
-    settled: Vec<Unacked>,
-) -> Vec<(Arc<Queue>, Option<ConsumerId>, Vec<Entry>)> {
-    let mut groups: Vec<(u32, Arc<Queue>, Option<ConsumerId>, Vec<Entry>)> = Vec::new();
+pub(crate) fn by_source(channel: &mut ChannelOut, settled: Vec<Unacked>) -> TxAcks {
+    let mut sources: Vec<u32> = Vec::new();
+    let mut groups = TxAcks::new();
     for Unacked { source, entry, .. } in settled {
-        if let Some(group) = groups.iter_mut().rev().find(|group| group.0 == source) {
-            group.3.push(entry);
+        if let Some(at) = sources.iter().rposition(|known| *known == source) {
+            groups[at].2.push(entry);
         } else if let Some(from) = channel.source(source) {
-            groups.push((source, Arc::clone(&from.queue), from.consumer, vec![entry]));
+            sources.push(source);
+            groups.push((Arc::clone(&from.queue), from.consumer, vec![entry]));
         }
     }
-    for (source, _, _, entries) in &groups {
-        for _ in entries {
-            channel.settled(*source);
-        }
+    for (source, (_, _, entries)) in sources.into_iter().zip(&groups) {
+        channel.settled(source, entries.len() as u32);
     }
     groups
-        .into_iter()
-        .map(|(_, queue, consumer, entries)| (queue, consumer, entries))
-        .collect()
 }

@@ -128,7 +128,7 @@ mod tests {
             let body: Vec<u8> = (0..=255).collect();
             let chunk = Chunk::single(b"\0\0", b"", &body, Meta::default(), 0);
             let message = Message::new(&chunk, 0);
-            let (mut buf, mut expected) = (WriteBuf::default(), Vec::new());
+            let (mut buf, mut expected) = (WriteBuf::default(), Vec::<u8>::new());
             for (plain, spliced) in parts {
                 buf.bytes.extend(vec![7; plain]);
                 expected.extend(vec![7; plain]);
@@ -138,7 +138,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(buf.len(), expected.len());
-            let mut got = Vec::new();
+            let mut got = Vec::<u8>::new();
             for step in steps.iter().cycle() {
                 if buf.is_empty() {
                     break;
