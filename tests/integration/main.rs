@@ -6,7 +6,11 @@
 //! one instead; see README.md for running them against RabbitMQ, the oracle of the dialogues.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod crash;
 mod dialogue;
 mod harness;
+mod hostile;
 mod lapin_suite;
+mod program;
+mod random;
 mod rows;

@@ -23,5 +23,5 @@ pub(crate) use frame::{BODY, ContentHeader, Frame, HEADER, HEARTBEAT, METHOD};
 pub(crate) use frame::{encode, header_payload, method_payload, raw_header_payload};
 pub(crate) use login::{Login, PROTOCOL_HEADER};
 pub(crate) use method::*;
-pub(crate) use peer::{PATIENCE, Peer, differs_on_rabbitmq_3_10};
+pub(crate) use peer::{Event, PATIENCE, Peer, differs_on_rabbitmq_3_10};
 pub(crate) use table::*;

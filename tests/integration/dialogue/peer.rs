@@ -26,12 +26,15 @@ pub(crate) struct Peer {
     last_payload: Vec<u8>,
     frame_max: u32,
     transcript: VecDeque<String>,
+    quiet: bool,
 }
 
-/// What reading gave.
-enum Input {
+/// What listening for a while gave.
+#[derive(Debug)]
+pub(crate) enum Event {
     Frame(Frame),
-    Eof,
+    /// The broker hung up, orderly or not.
+    Gone,
     Nothing,
 }
 
@@ -50,6 +53,7 @@ impl Peer {
             last_payload: Vec::new(),
             frame_max: 4096,
             transcript: VecDeque::new(),
+            quiet: false,
         }
     }
 
@@ -62,20 +66,24 @@ impl Peer {
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.note(format!(
-            "-> {} bytes {:?}",
-            bytes.len(),
-            &bytes[..bytes.len().min(40)]
-        ));
+        self.note(|| {
+            format!(
+                "-> {} bytes {:?}",
+                bytes.len(),
+                &bytes[..bytes.len().min(40)]
+            )
+        });
         self.write(bytes);
     }
 
     pub(crate) fn send_frame(&mut self, kind: u8, channel: u16, payload: &[u8]) {
         let head = &payload[..payload.len().min(40)];
-        self.note(format!(
-            "-> [{channel}] type {kind}, {} bytes {head:?}",
-            payload.len()
-        ));
+        self.note(|| {
+            format!(
+                "-> [{channel}] type {kind}, {} bytes {head:?}",
+                payload.len()
+            )
+        });
         self.write(&encode(kind, channel, payload));
     }
 
@@ -84,7 +92,7 @@ impl Peer {
     }
 
     pub(crate) fn send_class(&mut self, channel: u16, method: AMQPClass) {
-        self.note(format!("-> [{channel}] {method:?}"));
+        self.note(|| format!("-> [{channel}] {method:?}"));
         self.write(&encode(METHOD, channel, &frame::method_payload(&method)));
     }
 
@@ -95,9 +103,20 @@ impl Peer {
         self.send_frame(METHOD, channel, &payload);
     }
 
-    /// Like `send`, for a broker that may already have hung up.
+    /// Like `send_bytes`, for a broker that may already have hung up.
     pub(crate) fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Listens for at most `time`, for a broker that may hang up at any moment.
+    pub(crate) fn listen(&mut self, time: Duration) -> Event {
+        self.read_until(Instant::now() + time)
+    }
+
+    /// Keeps no transcript from now on: for peers that say a lot.
+    pub(crate) fn quiet(&mut self) {
+        self.quiet = true;
+        self.transcript.clear();
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -117,10 +136,10 @@ impl Peer {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.read_until(deadline) {
-                Input::Frame(Frame::Heartbeat) => {}
-                Input::Frame(frame) => return frame,
-                Input::Eof => panic!("the broker hung up, a frame was expected"),
-                Input::Nothing => panic!("no frame came within {PATIENCE:?}"),
+                Event::Frame(Frame::Heartbeat) => {}
+                Event::Frame(frame) => return frame,
+                Event::Gone => panic!("the broker hung up, a frame was expected"),
+                Event::Nothing => panic!("no frame came within {PATIENCE:?}"),
             }
         }
     }
@@ -128,9 +147,9 @@ impl Peer {
     /// The next frame that comes within `time`, heartbeats included; `None` if none does.
     pub(crate) fn frame_within(&mut self, time: Duration) -> Option<Frame> {
         match self.read_until(Instant::now() + time) {
-            Input::Frame(frame) => Some(frame),
-            Input::Eof => panic!("the broker hung up"),
-            Input::Nothing => None,
+            Event::Frame(frame) => Some(frame),
+            Event::Gone => panic!("the broker hung up"),
+            Event::Nothing => None,
         }
     }
 
@@ -203,10 +222,10 @@ impl Peer {
         let deadline = Instant::now() + time;
         loop {
             match self.read_until(deadline) {
-                Input::Eof => return,
-                Input::Frame(Frame::Heartbeat) => {}
-                Input::Frame(frame) => panic!("expected the end, got {frame:?}"),
-                Input::Nothing => panic!("the broker did not hang up within {time:?}"),
+                Event::Gone => return,
+                Event::Frame(Frame::Heartbeat) => {}
+                Event::Frame(frame) => panic!("expected the end, got {frame:?}"),
+                Event::Nothing => panic!("the broker did not hang up within {time:?}"),
             }
         }
     }
@@ -216,10 +235,10 @@ impl Peer {
         let deadline = Instant::now() + time;
         loop {
             match self.read_until(deadline) {
-                Input::Nothing => return,
-                Input::Frame(Frame::Heartbeat) => {}
-                Input::Frame(frame) => panic!("expected nothing, got {frame:?}"),
-                Input::Eof => panic!("expected nothing, but the broker hung up"),
+                Event::Nothing => return,
+                Event::Frame(Frame::Heartbeat) => {}
+                Event::Frame(frame) => panic!("expected nothing, got {frame:?}"),
+                Event::Gone => panic!("expected nothing, but the broker hung up"),
             }
         }
     }
@@ -259,18 +278,18 @@ impl Peer {
             .expect("a connected socket");
     }
 
-    fn read_until(&mut self, deadline: Instant) -> Input {
+    fn read_until(&mut self, deadline: Instant) -> Event {
         loop {
             if let Some(payload) = method_in_front(&self.input) {
                 self.last_payload = payload;
             }
             if let Some(frame) = frame::take(&mut self.input) {
                 self.note_frame(&frame);
-                return Input::Frame(frame);
+                return Event::Frame(frame);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Input::Nothing;
+                return Event::Nothing;
             }
             self.stream
                 .set_read_timeout(Some(left))
@@ -287,13 +306,13 @@ impl Peer {
         }
     }
 
-    fn ended(&mut self) -> Input {
-        self.note("<- end of connection".to_owned());
-        Input::Eof
+    fn ended(&mut self) -> Event {
+        self.note(|| "<- end of connection".to_owned());
+        Event::Gone
     }
 
     fn note_frame(&mut self, frame: &Frame) {
-        self.note(match frame {
+        self.note(|| match frame {
             Frame::Method(channel, method) => format!("<- [{channel}] {method:?}"),
             Frame::Header(channel, header) => format!("<- [{channel}] {header:?}"),
             Frame::Body(channel, body) => format!("<- [{channel}] body, {} bytes", body.len()),
@@ -301,7 +320,11 @@ impl Peer {
         });
     }
 
-    fn note(&mut self, mut line: String) {
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.quiet {
+            return;
+        }
+        let mut line = line();
         if let Some((cut, _)) = line.char_indices().nth(TRANSCRIPT_COLUMNS) {
             line.replace_range(cut.., "...");
         }

@@ -1,6 +1,7 @@
 //! Brokers to test against: one shared by all tests that do not need their own, or a fresh one
 //! with its own settings and data.
 
+mod http;
 mod process;
 
 use crate::dialogue::{Login, Peer};
@@ -9,6 +10,7 @@ use std::{
     env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +18,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-pub(crate) use process::Exit;
+pub(crate) use http::get as http_get;
+pub(crate) use process::{Exit, run_to_end};
 
 /// Users, vhosts and permissions the tests rely on: guest (administrator), bob (`v1` only:
 /// configure `^(own|conf)`, write `^(own|write)`, read `^(own|read)`), noperm (nothing), imp
@@ -55,12 +58,39 @@ pub(crate) fn client() -> Peer {
     shared().client()
 }
 
+/// Where a broker of our own keeps its data, configuration and log; removed with it.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    /// A home with this configuration besides the usual definitions.
+    pub(crate) fn new(config: &[&str]) -> Home {
+        let definitions = format!("load_definitions = {DEFINITIONS}");
+        Home::bare(&[&[definitions.as_str()], config].concat())
+    }
+
+    /// A home with nothing but this configuration.
+    pub(crate) fn bare(config: &[&str]) -> Home {
+        let home = TempDir::new().expect("a temporary directory");
+        let text = config.join("\n") + "\n";
+        fs::write(home.path().join("warren.conf"), text).expect("a configuration file");
+        Home(home)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The program, to be run here with these options (name, value, name, value...).
+    pub(crate) fn command(&self, options: &[&str]) -> Command {
+        process::command(self.path(), options)
+    }
+}
+
 /// A broker, ours to stop if we started it.
 pub(crate) struct Broker {
     addr: SocketAddr,
     process: Option<Process>,
-    /// Data, configuration and log; goes with the broker.
-    home: Option<TempDir>,
+    home: Option<Home>,
 }
 
 impl Broker {
@@ -79,10 +109,10 @@ impl Broker {
 
     /// A fresh broker with options (name, value, name, value...) besides the usual ones.
     pub(crate) fn start_with(config: &[&str], options: &[&str]) -> Broker {
-        let home = TempDir::new().expect("a temporary directory");
-        let mut lines = vec![format!("load_definitions = {DEFINITIONS}")];
-        lines.extend(config.iter().map(|line| (*line).to_owned()));
-        fs::write(home.path().join("warren.conf"), lines.join("\n") + "\n").expect("a config file");
+        Broker::start_in(Home::new(config), options)
+    }
+
+    pub(crate) fn start_in(home: Home, options: &[&str]) -> Broker {
         let process = Process::start(home.path(), options);
         Broker {
             addr: process.amqp_addr(),
@@ -117,21 +147,40 @@ impl Broker {
         peer
     }
 
-    fn home(&self) -> &Path {
-        self.home.as_ref().expect("a broker of our own").path()
+    pub(crate) fn home(&self) -> &Home {
+        self.home.as_ref().expect("a broker of our own")
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.home().join("data")
+        self.home().path().join("data")
     }
 
     /// What the broker has logged so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.home().join("log")).unwrap_or_default()
+        fs::read_to_string(self.home().path().join("log")).unwrap_or_default()
     }
 
     pub(crate) fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("a running broker of our own")
+    }
+
+    /// Where the banner says that something is served over HTTP.
+    pub(crate) fn http_addr(&mut self, label: &str) -> SocketAddr {
+        let url = self
+            .process()
+            .banner_value(label)
+            .expect("a line in the banner");
+        let addr = url
+            .trim_start_matches("http://")
+            .split('/')
+            .next()
+            .expect("an address");
+        addr.parse()
+            .unwrap_or_else(|e| panic!("{label} address {url:?}: {e}"))
+    }
+
+    pub(crate) fn management_addr(&mut self) -> SocketAddr {
+        self.http_addr("Management")
     }
 
     /// Ends the process as a power cut would, as far as a process can feel one.
@@ -150,7 +199,7 @@ impl Broker {
     /// Starts again on the same data, on whatever port is free.
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.is_none(), "stop it first");
-        let process = Process::start(self.home(), &[]);
+        let process = Process::start(self.home().path(), &[]);
         self.addr = process.amqp_addr();
         self.process = Some(process);
     }

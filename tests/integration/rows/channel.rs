@@ -50,11 +50,14 @@ fn h04_method_on_a_channel_never_opened() {
 fn h04_content_on_a_channel_never_opened() {
     let mut c = client();
     c.send_frame(HEADER, 7, &raw_header_payload(60, 0, 0, &[0, 0]));
-    c.expect_connection_error(
-        505,
-        "UNEXPECTED_FRAME - expected method frame, got non method frame instead",
-        (0, 0),
+    let (code, text) = differs_on_rabbitmq_3_10(
+        (504, NOT_OPEN),
+        (
+            505,
+            "UNEXPECTED_FRAME - expected method frame, got non method frame instead",
+        ),
     );
+    c.expect_connection_error(code, text, (0, 0));
 }
 
 #[test]

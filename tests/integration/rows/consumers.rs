@@ -261,6 +261,32 @@ fn h111_consumer_priority_of_a_wrong_type() {
 }
 
 #[test]
+fn h112_consumer_argument_of_another_queue_type() {
+    let (mut c, q) = client_with_queue("h112");
+    let unknown = table(&[("x-mine", int(1))]);
+    c.call(
+        1,
+        basic::Consume {
+            arguments: unknown,
+            ..consume(&q, "ignored")
+        },
+    );
+    let arguments = table(&[("x-stream-offset", string("first"))]);
+    c.send(
+        1,
+        basic::Consume {
+            arguments,
+            ..consume(&q, "t")
+        },
+    );
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue '{q}' in vhost '/' of queue \
+         type rabbit_classic_queue"
+    );
+    c.expect_channel_error(1, 406, &text, (60, 20));
+}
+
+#[test]
 fn h113_cancel_when_the_queue_is_deleted() {
     let mut c = client();
     let q = unique("h113");

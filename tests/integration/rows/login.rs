@@ -2,7 +2,7 @@
 
 use crate::{
     dialogue::*,
-    harness::{Broker, client, is_oracle, shared},
+    harness::{Broker, Home, client, is_oracle, shared},
 };
 use std::{
     net::{IpAddr, UdpSocket},
@@ -479,4 +479,30 @@ fn s14_no_permission_in_the_vhost() {
     refused_at_open(&Login::as_user("noperm").at("v1"), text);
     let text = "NOT_ALLOWED - access to vhost '/' refused for user 'bob'";
     refused_at_open(&Login::as_user("bob"), text);
+}
+
+#[test]
+fn u01_first_user_of_a_blank_broker() {
+    let broker = Broker::start_in(Home::bare(&[]), &[]);
+    broker.client().expect_alive();
+}
+
+#[test]
+fn u01_first_user_by_configuration() {
+    let config = [
+        "default_user = admin",
+        "default_pass = secret",
+        "default_vhost = main",
+    ];
+    let broker = Broker::start_in(Home::bare(&config), &[]);
+    let login = Login {
+        user: "admin".into(),
+        password: "secret".into(),
+        ..Login::default()
+    };
+    broker.client_as(&login.at("main")).expect_alive();
+    let mut c = broker.peer();
+    c.start();
+    c.send(0, Login::default().start_ok());
+    c.expect_connection_error(403, REFUSED, (0, 0));
 }

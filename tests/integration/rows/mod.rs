@@ -3,6 +3,7 @@
 
 mod acks;
 mod alarms;
+mod bindings;
 mod channel;
 mod connection;
 mod consumers;
@@ -21,3 +22,5 @@ mod queue_arguments;
 mod queues;
 mod transactions;
 mod wire;
+mod wire_order;
+mod wire_values;

@@ -2,7 +2,7 @@
 
 use crate::{
     dialogue::*,
-    harness::{Broker, client, shared, unique},
+    harness::{Broker, client, is_oracle, shared, unique},
 };
 use std::collections::BTreeSet;
 
@@ -190,6 +190,20 @@ fn h26_user_id() {
     c.call(1, confirm_select());
     c.publish_with(1, publish("amq.fanout", ""), &own, b"x");
     let _: basic::Ack = c.expect(1);
+}
+
+#[test]
+fn h27_other_delivery_modes() {
+    let mut c = client();
+    c.call(1, confirm_select());
+    let odd = properties().with_delivery_mode(3);
+    c.publish_with(1, publish("amq.fanout", ""), &odd, b"x");
+    if is_oracle() {
+        let text = "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,3}";
+        c.expect_channel_error(1, 406, text, (60, 40));
+    } else {
+        let _: basic::Ack = c.expect(1);
+    }
 }
 
 #[test]
@@ -422,6 +436,66 @@ fn h46_h47_nack_when_a_queue_refuses() {
         c.call(1, delete(q));
     }
     c.call(1, delete_exchange(&e));
+}
+
+#[test]
+fn h43_acks_never_cover_a_refused_publish() {
+    let mut c = client();
+    let (full, durable) = (unique("h43f"), unique("h43d"));
+    let limits = table(&[
+        ("x-max-length", int(0)),
+        ("x-overflow", string("reject-publish")),
+    ]);
+    c.call(
+        1,
+        queue::Declare {
+            exclusive: true,
+            ..declare_with(&full, limits)
+        },
+    );
+    c.call(
+        1,
+        queue::Declare {
+            durable: true,
+            ..declare(&durable)
+        },
+    );
+    c.call(1, confirm_select());
+    let persistent = properties().with_delivery_mode(2);
+    let refused: BTreeSet<u64> = (1..=200).filter(|tag| tag % 7 == 0).collect();
+    for tag in 1..=200 {
+        let target = if refused.contains(&tag) {
+            &full
+        } else {
+            &durable
+        };
+        c.publish_with(1, publish("", target), &persistent, b"x");
+    }
+    let mut open: BTreeSet<u64> = (1..=200).collect();
+    let mut nacked = BTreeSet::new();
+    while !open.is_empty() {
+        let (tag, multiple, is_nack) = match c.next_frame() {
+            Frame::Method(1, AMQPClass::Basic(basic::AMQPMethod::Ack(it))) => {
+                (it.delivery_tag, it.multiple, false)
+            }
+            Frame::Method(1, AMQPClass::Basic(basic::AMQPMethod::Nack(it))) => {
+                (it.delivery_tag, it.multiple, true)
+            }
+            other => panic!("{other:?}"),
+        };
+        let first = if multiple { 0 } else { tag };
+        let tags: Vec<u64> = open.range(first..=tag).copied().collect();
+        assert!(!tags.is_empty(), "{tag} settles nothing");
+        for tag in tags {
+            open.remove(&tag);
+            if is_nack {
+                nacked.insert(tag);
+            }
+        }
+    }
+    assert_eq!(nacked, refused);
+    let kept = c.call(1, delete(&durable)).message_count;
+    assert_eq!(kept as usize, 200 - refused.len());
 }
 
 #[test]
