@@ -1,0 +1,1 @@
+"""The clients' own integration suites, run as their authors ship them."""
