@@ -17,9 +17,11 @@ use std::process::ExitCode;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: warren_allocator::MiMalloc = warren_allocator::MiMalloc;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "mimalloc")]
+    warren_allocator::return_memory_promptly();
     let config = match cli::load(std::env::args_os()) {
         Ok(config) => config,
         Err(error) => return error.report(),

@@ -101,7 +101,8 @@ impl Broker {
             next_transient_queue: AtomicU64::new(1),
         });
         let vhosts = recovery::rebuild_vhosts(&shared, now_ms);
-        let log = recovery::recover_messages(&shared, &dir, LogOptions::default(), &vhosts, now_ms)?;
+        let log =
+            recovery::recover_messages(&shared, &dir, LogOptions::default(), &vhosts, now_ms)?;
         let broker = Self {
             settings,
             shared,

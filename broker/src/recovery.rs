@@ -205,7 +205,9 @@ pub(crate) fn recover_messages(
     }
     for (queue, seq) in &report.highest_seqs {
         // A number the log knows is never given out again, even if its declare was lost.
-        shared.next_durable_queue.fetch_max(queue.0 + 1, Ordering::Relaxed);
+        shared
+            .next_durable_queue
+            .fetch_max(queue.0 + 1, Ordering::Relaxed);
         if let Some((queue, _)) = recovered.queues.get(queue) {
             queue.number_above(*seq);
         }

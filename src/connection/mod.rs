@@ -252,7 +252,7 @@ impl Connection {
                 }
             }
         }
-        while self.phase != Phase::Closed && !self.deaf {
+        while self.phase != Phase::Closed && !self.deaf && !self.blocked {
             match frame::split(&input[at..], self.frame_max) {
                 Ok(Some((frame, used))) => {
                     at += used;

@@ -52,8 +52,10 @@ pub(crate) struct Driver<S> {
     stream: S,
     connection: Connection,
     outbox: Arc<Outbox>,
-    /// The beginning of an incomplete frame.
+    /// What was read and not handled: the beginning of a frame, or more when `stalled`.
     partial: Vec<u8>,
+    /// The connection stopped handling input (an alarm): whole frames may wait in `partial`.
+    stalled: bool,
     writing: WriteBuf,
     timer: Pin<Box<Sleep>>,
     beat: Beat,
@@ -62,13 +64,22 @@ pub(crate) struct Driver<S> {
     closed_at: Option<Instant>,
 }
 
+/// What the clock says.
+enum Time {
+    /// Nothing is due.
+    Quiet,
+    /// A heartbeat waits to be written.
+    Beat,
+    /// It is time to go.
+    Over(String),
+}
+
 /// What the heartbeat rules need to know (C-32 to C-34).
 #[derive(Default)]
 struct Beat {
     /// When to look next; none before the heartbeat is negotiated.
     next: Option<Instant>,
     received: bool,
-    sent: bool,
     /// Half intervals without a byte from the peer.
     silent: u32,
 }
@@ -90,6 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             connection,
             outbox,
             partial: Vec::new(),
+            stalled: false,
             writing: WriteBuf::default(),
             timer: Box::pin(tokio::time::sleep_until((now + handshake_timeout).into())),
             beat: Beat::default(),
@@ -125,8 +137,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Ok(true) => continue,
                 Ok(false) => {}
             }
-            if let Some(reason) = self.keep_time(context) {
-                return Poll::Ready(Step::Over(reason));
+            match self.keep_time(context) {
+                Time::Over(reason) => return Poll::Ready(Step::Over(reason)),
+                Time::Beat => continue,
+                Time::Quiet => {}
             }
             if self.connection.is_closed() {
                 if self.outbox.pending() == 0 {
@@ -137,6 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             if !self.connection.wants_input() || self.throttled(context) {
                 return Poll::Pending;
+            }
+            if std::mem::take(&mut self.stalled) {
+                self.resume();
+                return Poll::Ready(Step::Worked);
             }
             return match ready!(self.read(context)) {
                 Ok(0) => {
@@ -167,7 +185,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             self.writing.advance(result);
-            self.beat.sent = true;
             kick |= self.outbox.written(result);
         }
         if kick {
@@ -195,13 +212,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.beat.received = true;
             let input = &buffer[..kept + n];
             let used = self.connection.receive(input);
-            self.partial.clear();
-            self.partial.extend_from_slice(&input[used..]);
-            if self.partial.is_empty() && self.partial.capacity() > 4096 {
-                self.partial = Vec::new();
-            }
+            self.keep(&input[used..]);
             Poll::Ready(Ok(n))
         })
+    }
+
+    /// Handles what was left when an alarm stopped the connection.
+    fn resume(&mut self) {
+        let input = std::mem::take(&mut self.partial);
+        let used = self.connection.receive(&input);
+        self.keep(&input[used..]);
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        self.stalled = self.connection.is_blocked();
+        self.partial.clear();
+        self.partial.extend_from_slice(rest);
+        if self.partial.is_empty() && self.partial.capacity() > 4096 {
+            self.partial = Vec::new();
+        }
     }
 
     /// Whether reading must wait because somebody behind us is slower.
@@ -214,31 +243,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         behind
     }
 
-    /// Handshake timeout, heartbeats, the end of a closing connection. Some reason when it is
-    /// time to go.
-    fn keep_time(&mut self, context: &mut Context<'_>) -> Option<String> {
+    /// Handshake timeout, heartbeats, the end of a closing connection.
+    fn keep_time(&mut self, context: &mut Context<'_>) -> Time {
         let now = Instant::now();
         if !self.connection.is_running() && now >= self.accepted + self.handshake_timeout {
-            return Some("handshake timeout".to_owned());
+            return Time::Over("handshake timeout".to_owned());
         }
         if self.connection.drop_at().is_some_and(|at| now >= at) {
             let ended = self.connection.ended().unwrap_or("closed");
-            return Some(ended.to_owned());
+            return Time::Over(ended.to_owned());
         }
         if self.connection.is_closed() {
             let since = *self.closed_at.get_or_insert(now);
             if now >= since + LINGER {
-                return Some("client did not read the end".to_owned());
+                return Time::Over("client did not read the end".to_owned());
             }
         }
-        if let Some(reason) = self.heartbeat(now) {
-            return Some(reason);
-        }
-        let wake = self.next_wake();
-        if let Some(wake) = wake {
+        let beat = self.heartbeat(now);
+        if let Some(wake) = self.next_wake() {
             self.sleep_until(wake, context);
         }
-        None
+        beat
     }
 
     fn next_wake(&self) -> Option<Instant> {
@@ -261,35 +286,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    fn heartbeat(&mut self, now: Instant) -> Option<String> {
+    fn heartbeat(&mut self, now: Instant) -> Time {
         let interval = u64::from(self.connection.heartbeat_s());
         if interval == 0 || self.connection.is_closed() {
             self.beat.next = None;
-            return None;
+            return Time::Quiet;
         }
         let half = Duration::from_millis(interval * 500);
         let next = *self.beat.next.get_or_insert(now + half);
         if now < next {
-            return None;
+            return Time::Quiet;
         }
         self.beat.next = Some(now + half);
-        if !std::mem::take(&mut self.beat.sent) && !self.connection.holds_replies() {
-            self.outbox
-                .write(|inner| warren_amqp::frame::put_heartbeat(&mut inner.out.bytes));
-            self.writing_now();
-        }
+        self.release_memory();
         let alive = std::mem::take(&mut self.beat.received) || self.connection.is_blocked();
         self.beat.silent = if alive { 0 } else { self.beat.silent + 1 };
-        self.release_memory();
-        (self.beat.silent >= SILENT_HALVES)
-            .then(|| format!("missed heartbeats from client, timeout: {interval}s"))
-    }
-
-    /// Takes a heartbeat along in the next write.
-    fn writing_now(&mut self) {
-        if self.writing.is_empty() {
-            std::mem::swap(&mut self.writing, &mut self.outbox.lock().out);
+        if self.beat.silent >= SILENT_HALVES {
+            return Time::Over(format!(
+                "missed heartbeats from client, timeout: {interval}s"
+            ));
         }
+        // Sent also when other bytes went out meanwhile: simpler, and as cheap.
+        self.outbox
+            .write(|inner| warren_amqp::frame::put_heartbeat(&mut inner.out.bytes));
+        Time::Beat
     }
 
     /// An idle connection gives its buffers back.

@@ -43,7 +43,7 @@ pub fn parse_method(payload: &[u8]) -> Result<AMQPClass, ColdError> {
             None => cannot_decode(class, method, args),
         },
         Err(Fault::Layout) => cannot_decode(class, method, args),
-        Err(Fault::Utf8) => malformed_utf8(class, method),
+        Err(Fault::Utf8) => malformed_utf8(),
         Err(Fault::Table(error)) => ReplyError::frame_error(error.to_string()).at(class, method),
     };
     Err(refused.into())

@@ -65,7 +65,7 @@ pub fn parse_publish(args: &[u8]) -> Result<Publish<'_>, ReplyError> {
     if utf8 {
         Ok(publish)
     } else {
-        Err(malformed_utf8(CLASS_BASIC, BASIC_PUBLISH))
+        Err(malformed_utf8())
     }
 }
 

@@ -90,8 +90,8 @@ fn cannot_decode(class: u16, method: u16, args: &[u8]) -> ReplyError {
 
 /// 501 for a short string that is not UTF-8.
 #[cold]
-fn malformed_utf8(class: u16, method: u16) -> ReplyError {
-    ReplyError::frame_error("Malformed UTF-8 in shortstr").at(class, method)
+fn malformed_utf8() -> ReplyError {
+    ReplyError::frame_error("Malformed UTF-8 in shortstr").without_method()
 }
 
 #[inline]

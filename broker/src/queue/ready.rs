@@ -92,13 +92,6 @@ impl Ready {
         Some(entry)
     }
 
-    /// Takes the entry dropped first by a length limit: the head of the lowest level.
-    pub(crate) fn pop_lowest(&mut self) -> Option<Entry> {
-        let entry = self.levels.iter_mut().find_map(VecDeque::pop_front)?;
-        self.forget(&entry);
-        Some(entry)
-    }
-
     /// Takes the head of any level whose deadline is at or before `now_ms`.
     pub(crate) fn pop_expired(&mut self, now_ms: u64) -> Option<Entry> {
         let due = |level: &&mut VecDeque<Entry>| {
@@ -215,16 +208,6 @@ pub(crate) mod tests {
     #[test]
     fn an_entry_stays_small() {
         assert!(size_of::<Entry>() <= 48, "{}", size_of::<Entry>());
-    }
-
-    #[test]
-    fn the_lowest_level_is_dropped_first() {
-        let mut ready = Ready::new(2);
-        for (seq, level) in [(1, 2), (2, 0), (3, 1)] {
-            ready.push(entry(seq, level));
-        }
-        assert_eq!(ready.pop_lowest().map(|e| e.seq), Some(2));
-        assert_eq!(ready.pop().map(|e| e.seq), Some(1));
     }
 
     proptest! {

@@ -417,9 +417,10 @@ impl QueueState {
         }
     }
 
+    /// Q-48; with priorities the head is the highest one, as RabbitMQ has it.
     fn drop_head(&mut self, fx: &mut Effects) {
         while self.over_limit(0, 0) {
-            let Some(entry) = self.ready.pop_lowest() else {
+            let Some(entry) = self.ready.pop() else {
                 break;
             };
             fx.dead.push((entry, DeathReason::MaxLen));
