@@ -42,11 +42,42 @@ pub(crate) struct Transactions {
     pub(crate) rolled_back: BTreeSet<u32>,
 }
 
+/// Clients are made ready before the clock runs, so that it strikes while they work.
 fn client(addr: SocketAddr) -> Peer {
     let mut c = Peer::connect(addr);
     c.quiet();
     c.log_in(&Login::default());
     c.open_channel(1);
+    c
+}
+
+/// A client that publishes with confirms.
+pub(crate) fn publisher(addr: SocketAddr) -> Peer {
+    let mut c = client(addr);
+    c.call(1, confirm_select());
+    c
+}
+
+/// A client that consumes from `queue`.
+pub(crate) fn consumer(addr: SocketAddr, queue: &str) -> Peer {
+    let mut c = client(addr);
+    c.call(1, qos(100));
+    c.call(1, consume(queue, "t"));
+    c
+}
+
+/// A client in a transaction.
+pub(crate) fn transactor(addr: SocketAddr) -> Peer {
+    let mut c = client(addr);
+    c.call(1, tx::Select {});
+    c
+}
+
+/// A client in a transaction that consumes from `queue`.
+pub(crate) fn transactional_consumer(addr: SocketAddr, queue: &str) -> Peer {
+    let mut c = transactor(addr);
+    c.call(1, qos(200));
+    c.call(1, consume(queue, "t"));
     c
 }
 
@@ -71,7 +102,7 @@ fn publish_frames(exchange: &str, key: &str, body: &[u8]) -> Vec<u8> {
 
 /// Publishes with confirms, in bursts, to one queue or to all behind the fanout exchange.
 pub(crate) fn publish_with_confirms(
-    addr: SocketAddr,
+    mut c: Peer,
     round: u32,
     id: u32,
     mut random: Random,
@@ -81,8 +112,6 @@ pub(crate) fn publish_with_confirms(
         targets: Vec::new(),
         confirmed: BTreeSet::new(),
     };
-    let mut c = client(addr);
-    c.call(1, confirm_select());
     let mut pending: BTreeSet<u64> = BTreeSet::new();
     loop {
         let mut burst = Vec::new();
@@ -221,18 +250,11 @@ impl Inbox {
 
 /// A consumer that acks most of what it gets, one by one or together, requeues some, and holds
 /// on to some.
-pub(crate) fn consume_with_acks(
-    addr: SocketAddr,
-    queue: &'static str,
-    mut random: Random,
-) -> Consumed {
+pub(crate) fn consume_with_acks(c: Peer, queue: &'static str, mut random: Random) -> Consumed {
     let mut consumed = Consumed {
         queue,
         ..Consumed::default()
     };
-    let mut c = client(addr);
-    c.call(1, qos(100));
-    c.call(1, consume(queue, "t"));
     let mut inbox = Inbox {
         c,
         open: None,
@@ -289,7 +311,7 @@ fn settle(
 
 /// A consumer that acks in transactions.
 pub(crate) fn consume_in_transactions(
-    addr: SocketAddr,
+    c: Peer,
     queue: &'static str,
     mut random: Random,
 ) -> Consumed {
@@ -297,10 +319,6 @@ pub(crate) fn consume_in_transactions(
         queue,
         ..Consumed::default()
     };
-    let mut c = client(addr);
-    c.call(1, tx::Select {});
-    c.call(1, qos(200));
-    c.call(1, consume(queue, "t"));
     let mut inbox = Inbox {
         c,
         open: None,
@@ -333,10 +351,8 @@ pub(crate) fn consume_in_transactions(
 }
 
 /// Publishes in transactions to two queues at once.
-pub(crate) fn transact(addr: SocketAddr, round: u32, mut random: Random) -> Transactions {
+pub(crate) fn transact(mut c: Peer, round: u32, mut random: Random) -> Transactions {
     let mut done = Transactions::default();
-    let mut c = client(addr);
-    c.call(1, tx::Select {});
     loop {
         let n = done.begun * 2;
         let first = Id {

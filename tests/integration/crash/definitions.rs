@@ -34,14 +34,11 @@ fn exchange_name(round: u32, n: u32) -> String {
     format!("def-e-{round}-{n}")
 }
 
-pub(crate) fn declare_and_delete(addr: SocketAddr, round: u32, mut random: Random) -> Definitions {
+pub(crate) fn declare_and_delete(mut c: Peer, round: u32, mut random: Random) -> Definitions {
     let mut done = Definitions {
         round,
         ..Definitions::default()
     };
-    let mut c = Peer::connect(addr);
-    c.log_in(&Login::default());
-    c.open_channel(1);
     for n in 0..AT_MOST {
         let last = *random.pick(&[Step::Bound, Step::Bound, Step::ExchangeDeleted]);
         for step in [

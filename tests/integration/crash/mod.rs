@@ -18,7 +18,6 @@ use crate::{
 use drain::Found;
 use ledger::Ledger;
 use std::{
-    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -54,39 +53,42 @@ fn set_up(broker: &Broker) {
 }
 
 /// Works until the broker is gone; gives what was promised.
-fn work(addr: SocketAddr, round: u32, random: &mut Random) -> thread::JoinHandle<Ledger> {
-    let seeds: Vec<Random> = (0..8).map(|salt| random.fork(salt)).collect();
+fn work(broker: &Broker, round: u32, random: &mut Random) -> thread::JoinHandle<Ledger> {
+    let addr = broker.addr();
+    let mut seeds: Vec<Random> = (0..8).map(|salt| random.fork(salt)).collect();
+    let publishers: Vec<Peer> = (0..PUBLISHERS).map(|_| clients::publisher(addr)).collect();
+    let consumers = [QUEUES[0], QUEUES[3]].map(|queue| (queue, clients::consumer(addr, queue)));
+    let committer = clients::transactional_consumer(addr, QUEUES[2]);
+    let transactor = clients::transactor(addr);
+    let declarer = broker.client();
     thread::spawn(move || {
-        let mut seeds = seeds.into_iter();
-        let mut seed = || seeds.next().expect("one for each client");
+        let mut seed = || seeds.pop().expect("one for each client");
         thread::scope(|scope| {
-            let publishers: Vec<_> = (0..PUBLISHERS)
-                .map(|id| {
+            let publishers: Vec<_> = (0..)
+                .zip(publishers)
+                .map(|(id, c)| {
                     let random = seed();
-                    scope.spawn(move || clients::publish_with_confirms(addr, round, id, random))
+                    scope.spawn(move || clients::publish_with_confirms(c, round, id, random))
                 })
                 .collect();
-            let consumers = [(QUEUES[0], false), (QUEUES[2], true), (QUEUES[3], false)].map(
-                |(queue, transactional)| {
-                    let random = seed();
-                    scope.spawn(move || {
-                        if transactional {
-                            clients::consume_in_transactions(addr, queue, random)
-                        } else {
-                            clients::consume_with_acks(addr, queue, random)
-                        }
-                    })
-                },
-            );
+            let consumers = consumers.map(|(queue, c)| {
+                let random = seed();
+                scope.spawn(move || clients::consume_with_acks(c, queue, random))
+            });
             let random = seed();
-            let transactions = scope.spawn(move || clients::transact(addr, round, random));
+            let committer =
+                scope.spawn(move || clients::consume_in_transactions(committer, QUEUES[2], random));
+            let random = seed();
+            let transactions = scope.spawn(move || clients::transact(transactor, round, random));
             let random = seed();
             let definitions =
-                scope.spawn(move || definitions::declare_and_delete(addr, round, random));
+                scope.spawn(move || definitions::declare_and_delete(declarer, round, random));
+            let mut consumed: Vec<_> = consumers.map(join).into();
+            consumed.push(join(committer));
             Ledger {
                 round,
                 publishers: publishers.into_iter().map(join).collect(),
-                consumed: consumers.map(join).into(),
+                consumed,
                 transactions: join(transactions),
                 definitions: join(definitions),
             }
@@ -109,7 +111,7 @@ enum End {
 
 /// Plays one round; gives what was promised and what was found.
 fn play(broker: &mut Broker, round: u32, end: End, random: &mut Random) -> (Ledger, Found) {
-    let working = work(broker.addr(), round, random);
+    let working = work(broker, round, random);
     thread::sleep(Duration::from_millis(30 + random.below(350) as u64));
     match end {
         End::Kill => broker.kill9(),
