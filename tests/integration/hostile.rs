@@ -9,6 +9,7 @@ use crate::{
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -133,8 +134,9 @@ fn deep_table(levels: usize) -> Vec<u8> {
     encode(METHOD, 1, &payload)
 }
 
-/// One connection: a good beginning, then whatever comes to mind. Errors are expected.
-fn attack(addr: SocketAddr, random: &mut Random) -> std::io::Result<()> {
+/// One connection: a good beginning, then whatever comes to mind. Gives the bytes that came back;
+/// errors are expected.
+fn attack(addr: SocketAddr, random: &mut Random) -> std::io::Result<usize> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_write_timeout(Some(Duration::from_secs(5)))?;
     stream.set_read_timeout(Some(Duration::from_millis(1 + random.below(30) as u64)))?;
@@ -164,12 +166,14 @@ fn attack(addr: SocketAddr, random: &mut Random) -> std::io::Result<()> {
         stream.write_all(&bytes)?;
     }
     let mut answer = [0; 4096];
+    let mut answered = 0;
     for _ in 0..random.below(6) {
-        if stream.read(&mut answer)? == 0 {
-            break;
+        match stream.read(&mut answer) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => answered += n,
         }
     }
-    Ok(())
+    Ok(answered)
 }
 
 /// Handshakes that never end, held open while the others attack.
@@ -221,6 +225,7 @@ fn hostile_bytes_harm_nobody() {
     let before = broker.process().rss_bytes();
     let until = Instant::now() + Duration::from_secs(seconds);
     let addr = broker.addr();
+    let (attacks, logged_in) = (&AtomicU64::new(0), &AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| slow_handshakes(addr, until));
         for number in 0..THREADS {
@@ -228,7 +233,9 @@ fn hostile_bytes_harm_nobody() {
                 let mut random = Random::new(seed).fork(number);
                 while Instant::now() < until {
                     // The broker hanging up is as good an answer as any.
-                    attack(addr, &mut random).ok();
+                    let answered = attack(addr, &mut random).is_ok_and(|bytes| bytes > 600);
+                    attacks.fetch_add(1, Ordering::Relaxed);
+                    logged_in.fetch_add(u64::from(answered), Ordering::Relaxed);
                 }
             });
         }
@@ -237,6 +244,7 @@ fn hostile_bytes_harm_nobody() {
             thread::sleep(Duration::from_millis(200));
         }
     });
+    println!("{attacks:?} attacks, {logged_in:?} with more than a start for an answer");
     work_normally(&broker);
     assert!(broker.process().is_running());
     let log = broker.log();
