@@ -155,6 +155,9 @@ fn nothing_confirmed_is_lost() {
 
 #[test]
 fn acked_messages_come_back_only_as_redelivered() {
+    if is_oracle() {
+        return; // it promises nothing of the kind, and does not do it
+    }
     let rounds = rounds().div_ceil(5);
     let seed = setting("CRASH_SEED", 20_091_222);
     println!("CRASH_SEED={seed} CRASH_ROUNDS={}", rounds * 5);
