@@ -335,7 +335,7 @@ async fn run_timers(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     broker
         .timers()
         .on_earlier(Box::new(move || notify.notify_one()));
-    let mut turn = Turn::default();
+    let mut turn = Turn::default().mark_deliveries(broker.log());
     loop {
         let wait = match broker.timers().next() {
             Some(deadline) => Duration::from_millis(deadline.saturating_sub(clock::now_ms())),

@@ -6,11 +6,12 @@ use warren_amqp::{make_address, parse_content_header, parse_properties};
 
 use crate::broker::Broker;
 use crate::dead_letter::{Death, dead_letter_header, extra_keys, is_cycle};
-use crate::message::{Chunk, FLAG_EXPIRES, Meta};
+use crate::message::{Chunk, FLAG_BCC, FLAG_EXPIRES, Message, Meta};
 use crate::publish::record_message;
 use crate::queue::Queue;
 use crate::route::lookup;
 use crate::turn::{Dead, Turn};
+use crate::vhost::Vhost;
 
 /// Queues expired by one tick of the timers before others get a chance.
 const DUE_AT_ONCE: usize = 256;
@@ -75,15 +76,23 @@ impl Broker {
             };
             let exists = exchange.is_empty() || vhost.exchange(exchange).is_ok();
             if let (true, Ok(header)) = (exists, dead_letter_header(message.header(), &death)) {
+                let targets = dead_targets(&vhost, exchange, key, message, &header);
                 let key = key.unwrap_or(message.routing_key());
-                let targets = dead_targets(&vhost, exchange, key, &header);
+                let n = targets.len();
                 let targets: Vec<Arc<Queue>> = targets
                     .into_iter()
-                    .filter(|t| !is_cycle(&header, t.name()))
+                    .filter(|target| !is_cycle(&header, target.name()))
                     .collect();
+                if targets.len() < n {
+                    tracing::warn!(
+                        queue = queue.name(),
+                        vhost = %vhost.name(),
+                        "a dead message was dropped: it would go round in a circle"
+                    );
+                }
                 let meta = message.meta();
                 let meta = Meta {
-                    flags: meta.flags & !FLAG_EXPIRES,
+                    flags: meta.flags & !(FLAG_EXPIRES | FLAG_BCC),
                     expiration_ms: 0,
                     ..meta
                 };
@@ -123,18 +132,26 @@ impl Broker {
     }
 }
 
+/// Where a dead message goes: by the dead-letter key if there is one, else by its own keys, CC and
+/// BCC included.
 fn dead_targets(
-    vhost: &crate::vhost::Vhost,
+    vhost: &Vhost,
     exchange: &str,
-    key: &str,
+    key: Option<&str>,
+    message: &Message,
     header: &[u8],
 ) -> Vec<Arc<Queue>> {
-    let properties = parse_content_header(header).and_then(|h| parse_properties(h.properties));
-    let headers = properties.ok().and_then(|properties| properties.headers);
-    let extra = extra_keys(headers).ok().flatten();
-    let mut keys = vec![key];
+    let headers = |header| {
+        let properties = parse_content_header(header).and_then(|h| parse_properties(h.properties));
+        properties.ok().and_then(|properties| properties.headers)
+    };
+    let extra = match key {
+        Some(_) => None,
+        None => extra_keys(headers(message.header())).ok().flatten(),
+    };
+    let mut keys = vec![key.unwrap_or(message.routing_key())];
     if let Some(extra) = &extra {
-        keys.extend(extra.cc.iter().map(String::as_str));
+        keys.extend(extra.cc.iter().chain(&extra.bcc).map(String::as_str));
     }
-    lookup(vhost, exchange, &keys, headers).0
+    lookup(vhost, exchange, &keys, headers(header)).0
 }

@@ -10,9 +10,12 @@
 //! costs one allocation instead of one each. Chunks stay small (`CHUNK_TARGET_BYTES`), so a
 //! message that lives long pins little; a large body gets a chunk of its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use warren_amqp::split_address;
+
+use crate::dead_letter::strip_bcc;
 
 /// A chunk is closed once it holds this much; a message larger than it stands alone.
 pub const CHUNK_TARGET_BYTES: usize = 64 * 1024;
@@ -21,6 +24,8 @@ pub const CHUNK_TARGET_BYTES: usize = 64 * 1024;
 pub const FLAG_PERSISTENT: u8 = 1;
 /// The publisher gave an `expiration`.
 pub const FLAG_EXPIRES: u8 = 2;
+/// The headers hold BCC, which no consumer may see; dead-lettering still routes by it.
+pub const FLAG_BCC: u8 = 4;
 
 /// What the broker must know of a message beside its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +99,14 @@ impl Message {
         let p = self.place();
         let at = p.start + usize::from(p.address_len);
         &self.chunk.data[at..at + p.header_len as usize]
+    }
+
+    /// The content header payload as consumers get it: without BCC.
+    pub fn delivered_header(&self) -> Cow<'_, [u8]> {
+        if self.place().meta.flags & FLAG_BCC == 0 {
+            return Cow::Borrowed(self.header());
+        }
+        strip_bcc(self.header()).map_or(Cow::Borrowed(self.header()), Cow::Owned)
     }
 
     /// The body.

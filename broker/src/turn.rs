@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use warren_storage::Batch;
+use warren_storage::{Batch, MessageLog, QueueId};
 
 use crate::dead_letter::DeathReason;
 use crate::queue::{Effects, Entry, Queue};
@@ -53,6 +53,12 @@ impl Turn {
         }
     }
 
+    /// Has deliveries noted in `log` as they happen.
+    pub fn mark_deliveries(mut self, log: &MessageLog) -> Self {
+        self.effects.delivered_mark = Some((QueueId(0), log.clone()));
+        self
+    }
+
     /// The time of this turn, Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
@@ -82,8 +88,12 @@ impl Turn {
         self.catalog_index = self.catalog_index.max(index);
     }
 
-    pub(crate) fn take_effects(&mut self) -> Effects {
-        std::mem::take(&mut self.effects)
+    pub(crate) fn take_effects(&mut self, queue: &Queue) -> Effects {
+        let mut effects = std::mem::take(&mut self.effects);
+        if let Some((marked, _)) = &mut effects.delivered_mark {
+            *marked = queue.id();
+        }
+        effects
     }
 
     /// Takes over what a queue operation left behind.

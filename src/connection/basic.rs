@@ -64,13 +64,13 @@ impl Connection {
         if qos.global {
             channel.credit.set_limit(prefetch);
         } else {
+            // As RabbitMQ: a limit per consumer also lifts the one of the channel.
             channel.prefetch = prefetch;
+            channel.credit.set_limit(0);
         }
         self.send(number, &AMQPClass::Basic(Method::QosOk(Default::default())));
-        if qos.global {
-            self.kick_channel(number);
-            self.flush();
-        }
+        self.kick_channel(number);
+        self.flush();
         Ok(())
     }
 
@@ -79,12 +79,6 @@ impl Connection {
         let tag = match consume.consumer_tag.as_str() {
             "" => generated_name("amq.ctag-"),
             tag => tag.to_owned(),
-        };
-        let queue = if name == REPLY_TO {
-            self.open_reply_queue(number, consume.no_ack)?
-        } else {
-            let (session, vhost, _) = self.opened()?;
-            vhost.readable_queue(session, &name)?
         };
         let limit = self.context.limits.consumer_max_per_channel;
         let channel = self.open(number)?;
@@ -100,6 +94,12 @@ impl Connection {
             return Err(ReplyError::not_allowed(text).into());
         }
         let prefetch = channel.prefetch;
+        let queue = if name == REPLY_TO {
+            self.open_reply_queue(number, consume.no_ack)?
+        } else {
+            let (session, vhost, _) = self.opened()?;
+            vhost.readable_queue(session, &name)?
+        };
         let vhost_name = queue.definition().vhost.to_string();
         let arguments = parse_consumer_arguments(&name, &vhost_name, &consume.arguments)?;
         let info = ConsumerInfo {
@@ -286,17 +286,17 @@ impl Connection {
             let limited = channel.credit.limited();
             (by_source(channel, entries), limited)
         };
+        if limited {
+            // Credit shared between queues: each may have waited for it, so whoever is next in turn
+            // gets it, not the queue that was acked.
+            self.kick_channel(number);
+        }
         for (queue, consumer, entries) in groups {
             match fate {
                 Fate::Ack => self.gather_acks(queue, consumer, entries),
                 Fate::Requeue => queue.requeue(consumer, entries, &mut self.turn),
                 Fate::Reject => queue.reject(consumer, entries, &mut self.turn),
             }
-        }
-        if limited {
-            // Credit shared between queues: each of them may have been waiting for it.
-            self.flush();
-            self.kick_channel(number);
         }
     }
 

@@ -12,8 +12,7 @@ use warren_amqp::{
     parse_properties, put_return_head,
 };
 use warren_broker::arguments::parse_expiration;
-use warren_broker::dead_letter::strip_bcc;
-use warren_broker::message::{FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
+use warren_broker::message::{FLAG_BCC, FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
 use warren_broker::{REPLY_TO, Route};
 
 use super::Connection;
@@ -140,6 +139,7 @@ impl Connection {
             size,
             received: 0,
         });
+        self.note_publish();
         if size == 0 {
             self.assembled(number)
         } else {
@@ -387,6 +387,12 @@ fn meta_of(properties: &Properties<'_>) -> Result<Meta, ReplyError> {
         expiration_ms = parse_expiration(expiration)?;
         flags |= FLAG_EXPIRES;
     }
+    if properties
+        .headers
+        .is_some_and(|headers| headers.get(b"BCC").is_some())
+    {
+        flags |= FLAG_BCC;
+    }
     Ok(Meta {
         flags,
         priority: properties.priority.unwrap_or(0),
@@ -413,15 +419,14 @@ fn check_user_id(
     Err(ReplyError::precondition_failed(text))
 }
 
-/// The header when the broker must change it: the reply-to shortcut and BCC.
+/// The header when the broker must change it: the reply-to shortcut.
 fn rewrite(
     incoming: &Incoming<'_>,
     properties: &Properties<'_>,
     reply_queue: Option<&str>,
 ) -> Result<Option<Vec<u8>>, ReplyError> {
-    let wants_reply = properties.reply_to == Some(REPLY_TO.as_bytes());
-    if !wants_reply {
-        return Ok(properties.headers.and_then(|_| strip_bcc(incoming.header)));
+    if properties.reply_to != Some(REPLY_TO.as_bytes()) {
+        return Ok(None);
     }
     let Some(queue) = reply_queue else {
         return Err(ReplyError::precondition_failed(
@@ -430,6 +435,5 @@ fn rewrite(
     };
     let mut changed = *properties;
     changed.reply_to = Some(queue.as_bytes());
-    let header = encode_content_header(incoming.size, &changed);
-    Ok(Some(strip_bcc(&header).unwrap_or(header)))
+    Ok(Some(encode_content_header(incoming.size, &changed)))
 }

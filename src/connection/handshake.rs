@@ -118,6 +118,7 @@ impl Connection {
             return Err(Fault::drop_late(format!("login refused: {reason}")));
         }
         self.drop_at = Some(Instant::now() + REFUSAL_DELAY);
+        self.deaf = true;
         let text = format!(
             "Login was refused using authentication mechanism {mechanism}. For details see the \
              broker logfile."

@@ -89,6 +89,9 @@ pub(crate) struct Connection {
     batch: PublishBatch,
     routes: RouteCache,
     acks: PendingAcks,
+    /// Channels the client closed, while close-ok is on its way: what it had already sent on them
+    /// is discarded (H-11, W-37).
+    leaving: Vec<u16>,
     /// Channels with confirms still to be answered.
     confirming: Vec<u16>,
     /// Replies wait until the catalog and the log are durable up to here.
@@ -146,6 +149,7 @@ impl Connection {
     ) -> Self {
         let id = context.broker.new_connection_id();
         let frame_max = context.limits.initial_frame_max;
+        let log = context.broker.log().clone();
         Self {
             context,
             id,
@@ -161,10 +165,11 @@ impl Connection {
             channel_max: 0,
             heartbeat_s: 0,
             channels: FxHashMap::default(),
-            turn: Turn::default(),
+            turn: Turn::default().mark_deliveries(&log),
             batch: PublishBatch::default(),
             routes: RouteCache::default(),
             acks: PendingAcks::default(),
+            leaving: Vec::new(),
             confirming: Vec::new(),
             barrier: (0, 0),
             exclusive: Vec::new(),
@@ -239,6 +244,9 @@ impl Connection {
             return input.len();
         }
         self.turn.begin(clock::now_ms());
+        if !self.leaving.is_empty() && self.outbox.pending() == 0 {
+            self.leaving.clear();
+        }
         let mut at = 0;
         if self.phase == Phase::Header {
             match self.receive_header(input) {
@@ -282,8 +290,8 @@ impl Connection {
     /// Others asked for something.
     pub(crate) fn signalled(&mut self, signals: Signals) {
         self.turn.begin(clock::now_ms());
-        for (channel, tag) in signals.cancelled {
-            self.consumer_cancelled(channel, &tag);
+        for (channel, id, tag) in signals.cancelled {
+            self.consumer_cancelled(channel, id, &tag);
         }
         if signals.alarms {
             self.alarms_changed();
@@ -398,8 +406,12 @@ impl Connection {
                 method,
                 AMQPClass::Channel(channel_methods::AMQPMethod::Open(_))
             ) {
+                self.leaving.retain(|left| *left != number);
                 return self.open_channel(number);
             }
+        }
+        if self.leaving.contains(&number) {
+            return Ok(());
         }
         Err(ReplyError::channel_error("expected 'channel.open'").into())
     }
@@ -496,6 +508,7 @@ impl Connection {
                 self.close_channel(number);
                 self.channels.remove(&number);
                 self.context.give_channel();
+                self.leaving.push(number);
                 self.send(number, &close_ok());
                 Ok(())
             }
@@ -596,7 +609,6 @@ impl Connection {
         );
         self.ended.get_or_insert(text);
         self.blocked = false;
-        self.barrier = (0, 0);
         self.phase = Phase::Closing;
         let patience = match self.heartbeat_s {
             0 => 30,

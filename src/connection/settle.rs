@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use warren_amqp::protocol::{AMQPClass, basic, connection as conn_methods};
-use warren_amqp::short;
+use warren_amqp::{ReplyError, short};
+use warren_broker::{ConsumerId, Entry, Queue};
 use warren_storage::Durable;
 
 use super::channel::Channel;
@@ -96,6 +97,13 @@ impl Connection {
         }
         let (index, position) = self.barrier;
         let catalog = self.context.broker.catalog();
+        let log = self.context.broker.log();
+        if catalog.failure().or_else(|| log.failure()).is_some() {
+            // What is held back cannot become true any more, and must not be said.
+            self.outbox.discard();
+            self.barrier = (0, 0);
+            return self.close_connection(ReplyError::internal());
+        }
         if catalog.durable_index() < index {
             catalog.when_durable(index, Arc::clone(&self.outbox) as Arc<dyn Durable>);
         }
@@ -105,7 +113,12 @@ impl Connection {
     }
 
     fn await_log(&self, position: warren_storage::Position) {
-        if position != warren_broker::NEVER && self.outbox.start_awaiting_log() {
+        let log = self.context.broker.log();
+        // A failed log would call back at once, again and again, and never confirm anything.
+        if position != warren_broker::NEVER
+            && log.failure().is_none()
+            && self.outbox.start_awaiting_log()
+        {
             let waiter = Arc::clone(&self.outbox) as Arc<dyn Durable>;
             self.context.broker.log().when_durable(position, waiter);
         }
@@ -136,12 +149,20 @@ impl Connection {
             unsettled.extend(tx.settlements.into_iter().flat_map(|s| s.entries));
             unsettled.sort_unstable_by_key(|unacked| unacked.tag);
         }
-        // Requeue first: with the consumer still there its queue would not yet be unused.
-        for (queue, consumer, entries) in by_source(&mut out, unsettled) {
-            queue.requeue(consumer, entries, &mut self.turn);
+        let mut leaving: Vec<Leaving> = Vec::new();
+        for (queue, _, entries) in by_source(&mut out, unsettled) {
+            at_queue(&mut leaving, &queue).entries.extend(entries);
         }
         for (_, (id, queue)) in channel.consumers.drain() {
-            queue.remove_consumer(id, &mut self.turn);
+            at_queue(&mut leaving, &queue).consumers.push(id);
+        }
+        for Leaving {
+            queue,
+            consumers,
+            entries,
+        } in leaving
+        {
+            queue.leave(&consumers, entries, &mut self.turn);
         }
         if let (Some(queue), Some(vhost)) = (channel.reply_queue.take(), &self.vhost) {
             vhost.close_reply_queue(&queue, &mut self.turn);
@@ -149,26 +170,33 @@ impl Connection {
         self.context.broker.finish(&mut self.turn);
     }
 
-    /// Credit came back: let the queues of the channel's consumers deliver.
+    /// Credit came back: let the queues of the channel's consumers deliver, another one first each
+    /// time.
     pub(super) fn kick_channel(&mut self, number: u16) {
         let queues = self
             .outbox
             .lock()
             .channel(number)
-            .map(|channel| channel.queues());
+            .map(|channel| channel.queues_in_turn());
         for queue in queues.unwrap_or_default() {
             queue.kick(&mut self.turn);
         }
     }
 
     /// The broker ended a consumer because its queue is gone.
-    pub(super) fn consumer_cancelled(&mut self, number: u16, tag: &str) {
+    pub(super) fn consumer_cancelled(&mut self, number: u16, id: ConsumerId, tag: &str) {
         let Ok(channel) = self.open(number) else {
             return;
         };
-        let Some((id, _)) = channel.consumers.remove(tag) else {
+        // The client may have cancelled it meanwhile, and used the tag again.
+        if channel
+            .consumers
+            .get(tag)
+            .is_none_or(|(current, _)| *current != id)
+        {
             return;
-        };
+        }
+        channel.consumers.remove(tag);
         self.outbox.remove_consumer(number, id);
         if self.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel {
@@ -208,4 +236,28 @@ impl Connection {
             self.send(0, &AMQPClass::Connection(blocked));
         }
     }
+}
+
+/// What a channel that ends takes away from a queue and gives back to it.
+struct Leaving {
+    queue: Arc<Queue>,
+    consumers: Vec<ConsumerId>,
+    entries: Vec<Entry>,
+}
+
+/// The place in the list for this queue, made when there is none.
+fn at_queue<'a>(leaving: &'a mut Vec<Leaving>, queue: &Arc<Queue>) -> &'a mut Leaving {
+    let at = leaving
+        .iter()
+        .position(|known| Arc::ptr_eq(&known.queue, queue));
+    let at = at.unwrap_or_else(|| {
+        let queue = Arc::clone(queue);
+        leaving.push(Leaving {
+            queue,
+            consumers: Vec::new(),
+            entries: Vec::new(),
+        });
+        leaving.len() - 1
+    });
+    &mut leaving[at]
 }

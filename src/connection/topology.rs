@@ -110,12 +110,8 @@ impl Connection {
         number: u16,
         declare: queue::Declare,
     ) -> Result<Option<QueueMethod>, Fault> {
-        let mut name = declare.queue.to_string();
-        if name.is_empty() && declare.passive {
-            name = self.queue_name(number, "")?;
-        }
         let request = QueueRequest {
-            name,
+            name: declare.queue.to_string(),
             passive: declare.passive,
             durable: declare.durable,
             exclusive: declare.exclusive,

@@ -49,6 +49,8 @@ pub(crate) struct ChannelOut {
     pub(crate) unacked: UnackedList,
     sources: Vec<Option<Source>>,
     free: Vec<u32>,
+    /// Whose queue is kicked first the next time.
+    next_kick: usize,
     consumers: FxHashMap<ConsumerId, u32>,
     /// Credit shared by the channel's consumers.
     pub(crate) credit: Arc<ChannelCredit>,
@@ -81,12 +83,20 @@ impl ChannelOut {
             .release(settled.iter().filter(consumed).count() as u32);
     }
 
-    /// The queues its consumers consume from.
-    pub(crate) fn queues(&self) -> Vec<Arc<Queue>> {
-        let live = self
+    /// The queues its consumers consume from, each time beginning with another one.
+    pub(crate) fn queues_in_turn(&mut self) -> Vec<Arc<Queue>> {
+        let mut consumers: Vec<(ConsumerId, u32)> = self
             .consumers
-            .values()
-            .filter_map(|index| self.source(*index));
+            .iter()
+            .map(|(id, index)| (*id, *index))
+            .collect();
+        consumers.sort_unstable_by_key(|(id, _)| *id);
+        let first = self.next_kick % consumers.len().max(1);
+        self.next_kick = first + 1;
+        consumers.rotate_left(first);
+        let live = consumers
+            .iter()
+            .filter_map(|(_, index)| self.source(*index));
         live.map(|source| Arc::clone(&source.queue)).collect()
     }
 
@@ -112,8 +122,8 @@ pub(crate) struct Signals {
     pub(crate) close: Option<ReplyError>,
     /// The alarms changed.
     pub(crate) alarms: bool,
-    /// Consumers the broker ended: channel and consumer tag.
-    pub(crate) cancelled: Vec<(u16, String)>,
+    /// Consumers the broker ended: channel, identity and tag.
+    pub(crate) cancelled: Vec<(u16, ConsumerId, String)>,
 }
 
 impl Signals {
@@ -235,6 +245,13 @@ impl Outbox {
             .then(|| std::mem::take(&mut inner.signals))
     }
 
+    /// Forgets what waits and was not handed to the socket yet.
+    pub(crate) fn discard(&self) {
+        let mut inner = self.inner.lock();
+        let waiting = std::mem::take(&mut inner.out).len();
+        self.pending.fetch_sub(waiting, Ordering::SeqCst);
+    }
+
     /// `n` bytes went out. True when queues must be kicked because there is room again.
     pub(crate) fn written(&self, n: usize) -> bool {
         let left = self.pending.fetch_sub(n, Ordering::SeqCst) - n;
@@ -257,6 +274,7 @@ impl Outbox {
             unacked: UnackedList::default(),
             sources: Vec::new(),
             free: Vec::new(),
+            next_kick: 0,
             consumers: FxHashMap::default(),
             credit: Arc::clone(&credit),
         };
@@ -318,7 +336,7 @@ impl Outbox {
             let tag = state.next_tag;
             state.next_tag += 1;
             let message = entry.message.clone();
-            let (address, header) = (message.address(), message.header());
+            let (address, header) = (message.address(), message.delivered_header());
             let out = &mut inner.out.bytes;
             put_get_ok_head(
                 out,
@@ -327,7 +345,7 @@ impl Outbox {
                 entry.redelivered,
                 address,
                 remaining,
-                header,
+                &header,
             );
             if !no_ack {
                 let index = state.add_source(Source {
@@ -414,7 +432,7 @@ impl ConsumerSink for Outbox {
                 tag,
                 entry.redelivered,
                 message.address(),
-                message.header(),
+                &message.delivered_header(),
             );
             inner.put_body(consumer.channel, message);
         }
@@ -436,8 +454,8 @@ impl ConsumerSink for Outbox {
     }
 
     fn cancelled(&self, consumer: &ConsumerInfo) {
-        let (channel, tag) = (consumer.channel, consumer.tag.clone());
-        self.signal(|signals| signals.cancelled.push((channel, tag)));
+        let (channel, id, tag) = (consumer.channel, consumer.id, consumer.tag.clone());
+        self.signal(|signals| signals.cancelled.push((channel, id, tag)));
     }
 }
 

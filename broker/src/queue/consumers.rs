@@ -5,6 +5,7 @@
 //! their own. The limit that all consumers of a channel share (`basic.qos` with global) spans
 //! queues and is the one counter kept outside, in atomics.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -105,6 +106,8 @@ pub struct Consumer {
     in_flight: u32,
     /// This round's messages were taken out of the channel's shared credit beforehand.
     reserved: bool,
+    /// It refused a delivery: nothing more is offered to it.
+    gone: bool,
     batch: Vec<Entry>,
 }
 
@@ -121,6 +124,7 @@ impl Consumer {
             credit,
             in_flight: 0,
             reserved: false,
+            gone: false,
             batch: Vec::new(),
         }
     }
@@ -156,6 +160,14 @@ pub(crate) struct Consumers {
     /// Who was served last; the next round starts after it.
     last: usize,
     turn: usize,
+    /// Consumers with a batch in this round.
+    served: Vec<usize>,
+    /// Two able consumers share a connection: messages go to `given`, in order, with their taker.
+    interleaved: bool,
+    given: Vec<(usize, Entry)>,
+    connections: Vec<ConnectionId>,
+    /// Highest number of a logged message given in this round to be acked later.
+    newest_logged: Seq,
 }
 
 /// What became of the batches handed out in one round.
@@ -165,8 +177,6 @@ pub(crate) struct Round {
     pub unacked: (usize, u64),
     /// Logged entries settled by being handed over (`no_ack`): sequence number and segment.
     pub settled: Vec<(Seq, u32)>,
-    /// Newest logged entry handed over and not settled by that.
-    pub delivered_up_to: Seq,
     /// Messages handed over.
     pub delivered: usize,
     /// Entries whose consumer was gone: back to the queue.
@@ -225,37 +235,55 @@ impl Consumers {
     }
 
     /// Prepares a round for up to `wanted` messages among the most preferred consumers that can
-    /// take any. With `single_active` only the oldest consumer counts. False when nobody can.
+    /// take any, beginning behind the one served last. With `single_active` only that one counts.
+    /// False when nobody can.
     pub(crate) fn begin(&mut self, wanted: usize, single_active: Option<ConsumerId>) -> bool {
         self.able.clear();
         self.turn = 0;
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let mut priority = None;
-        for (index, consumer) in self.list.iter_mut().enumerate() {
-            if priority.is_some_and(|p| p != consumer.info.priority) {
+        self.newest_logged = 0;
+        let mut start = 0;
+        while start < self.list.len() && self.able.is_empty() {
+            let priority = self.list[start].info.priority;
+            let group = self.list[start..].partition_point(|c| c.info.priority == priority);
+            self.find_able(start..start + group, wanted, single_active);
+            start += group;
+        }
+        self.interleaved = self.share_connections();
+        !self.able.is_empty()
+    }
+
+    /// Collects the able consumers among equals; no more than there are messages for.
+    fn find_able(&mut self, group: Range<usize>, wanted: usize, only: Option<ConsumerId>) {
+        let first = if group.contains(&self.last) {
+            self.last + 1
+        } else {
+            group.start
+        };
+        let most = u32::try_from(wanted).unwrap_or(u32::MAX);
+        for index in (first..group.end).chain(group.start..first) {
+            if self.able.len() == wanted {
                 break;
             }
-            if single_active.is_some_and(|id| id != consumer.info.id) {
+            let consumer = &mut self.list[index];
+            if consumer.gone || only.is_some_and(|id| id != consumer.info.id) {
                 continue;
             }
-            let allowance = consumer.allowance().min(wanted);
+            let mut allowance = consumer.allowance().min(most);
             let room = if allowance == 0 {
                 0
             } else {
                 consumer.sink.room()
             };
-            if allowance == 0 || room == 0 {
+            if room == 0 {
                 continue;
             }
-            let reserved = !consumer.info.no_ack && consumer.credit.limited();
-            consumer.reserved = reserved;
-            let allowance = if reserved {
-                consumer.credit.reserve(allowance)
-            } else {
-                allowance
-            };
+            consumer.reserved = !consumer.info.no_ack && consumer.credit.limited();
+            if consumer.reserved {
+                // One at a time, so that what is shared is also shared out.
+                allowance = consumer.credit.reserve(1);
+            }
             if allowance > 0 {
-                priority = Some(consumer.info.priority);
+                let reserved = consumer.reserved;
                 self.able.push(Able {
                     index,
                     allowance,
@@ -264,9 +292,23 @@ impl Consumers {
                 });
             }
         }
-        let split = self.able.partition_point(|able| able.index <= self.last);
-        self.able.rotate_left(split);
-        !self.able.is_empty()
+    }
+
+    /// Whether two able consumers write to one connection: their deliveries must then go out in
+    /// queue order, not consumer by consumer.
+    fn share_connections(&mut self) -> bool {
+        if self.able.len() < 2 {
+            return false;
+        }
+        self.connections.clear();
+        let list = &self.list;
+        self.connections.extend(
+            self.able
+                .iter()
+                .map(|able| list[able.index].info.connection),
+        );
+        self.connections.sort_unstable();
+        self.connections.windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// Whether somebody can still take a message in this round.
@@ -280,10 +322,19 @@ impl Consumers {
         let consumer = &mut self.list[able.index];
         self.last = able.index;
         able.allowance -= 1;
-        able.room = able
-            .room
-            .saturating_sub(entry.message.total_len() + DELIVERY_OVERHEAD);
-        consumer.batch.push(entry);
+        if !consumer.info.no_ack && entry.logged() {
+            self.newest_logged = self.newest_logged.max(entry.seq);
+        }
+        let charge = entry.message.total_len() + DELIVERY_OVERHEAD;
+        able.room = able.room.saturating_sub(charge);
+        if self.interleaved {
+            self.given.push((able.index, entry));
+        } else {
+            if consumer.batch.is_empty() {
+                self.served.push(able.index);
+            }
+            consumer.batch.push(entry);
+        }
         if able.allowance == 0 || able.room == 0 {
             let done = self.able.remove(self.turn);
             if done.reserved && done.allowance > 0 {
@@ -297,20 +348,43 @@ impl Consumers {
         }
     }
 
+    /// Highest number of a logged message this round hands out without settling it; 0 for none.
+    pub(crate) fn newest_logged(&self) -> Seq {
+        self.newest_logged
+    }
+
     /// Ends the round: hands every consumer its batch at once.
     pub(crate) fn finish(&mut self) -> Round {
         for able in self.able.drain(..).filter(|able| able.reserved) {
             self.list[able.index].credit.release(able.allowance);
         }
         let mut round = Round::default();
-        for consumer in self
-            .list
-            .iter_mut()
-            .filter(|consumer| !consumer.batch.is_empty())
-        {
-            hand_over(consumer, &mut round);
+        for index in self.served.drain(..) {
+            hand_over(&mut self.list[index], &mut round);
+        }
+        if !self.given.is_empty() {
+            self.hand_over_in_order(&mut round);
         }
         round
+    }
+
+    /// Consumers that share a connection: each connection gets its messages in queue order.
+    fn hand_over_in_order(&mut self, round: &mut Round) {
+        let mut given = std::mem::take(&mut self.given);
+        given.sort_by_key(|(index, _)| self.list[*index].info.connection);
+        let mut current = None;
+        for (index, entry) in given.drain(..) {
+            if let Some(last) = current.replace(index)
+                && last != index
+            {
+                hand_over(&mut self.list[last], round);
+            }
+            self.list[index].batch.push(entry);
+        }
+        if let Some(last) = current {
+            hand_over(&mut self.list[last], round);
+        }
+        self.given = given;
     }
 }
 
@@ -326,11 +400,8 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
         .sum();
     let logged = || consumer.batch.iter().filter(|entry| entry.logged());
     let manual = !consumer.info.no_ack;
-    let (settled_before, delivered_before) = (round.settled.len(), round.delivered_up_to);
-    if manual {
-        let newest = logged().map(|entry| entry.seq).max().unwrap_or(0);
-        round.delivered_up_to = round.delivered_up_to.max(newest);
-    } else {
+    let settled_before = round.settled.len();
+    if !manual {
         round
             .settled
             .extend(logged().map(|entry| (entry.seq, entry.segment)));
@@ -352,6 +423,7 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
         consumer.credit.release(n as u32);
     }
     round.settled.truncate(settled_before);
-    round.delivered_up_to = delivered_before;
+    // Its connection is winding down; the others go on without it.
+    consumer.gone = true;
     round.returned.append(&mut consumer.batch);
 }

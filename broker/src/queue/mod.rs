@@ -231,6 +231,14 @@ impl Queue {
         self.enter(turn, |state, now, fx| state.remove_consumer(id, now, fx));
     }
 
+    /// A channel ends: its consumers here leave and what it had not settled comes back, in one
+    /// step. An auto-delete queue that lost its last consumer is deleted when the turn ends.
+    pub fn leave(self: &Arc<Self>, consumers: &[ConsumerId], entries: Vec<Entry>, turn: &mut Turn) {
+        self.enter(turn, |state, now, fx| {
+            state.leave(consumers, entries, now, fx);
+        });
+    }
+
     /// Delivers what can be delivered: a consumer was added or has room again.
     pub fn kick(self: &Arc<Self>, turn: &mut Turn) {
         self.enter(turn, |state, now, fx| state.dispatch(now, fx));
@@ -336,7 +344,7 @@ impl Queue {
         work: impl FnOnce(&mut QueueState, u64, &mut Effects) -> R,
     ) -> R {
         let now_ms = turn.now_ms();
-        let mut fx = turn.take_effects();
+        let mut fx = turn.take_effects(self);
         let result = work(&mut self.state.lock(), now_ms, &mut fx);
         turn.absorb(self, fx);
         result

@@ -4,7 +4,7 @@
 //! [`ConsumerSink`](super::ConsumerSink), and whatever must happen elsewhere afterwards (log
 //! records, dead letters, deletion) is written into [`Effects`].
 
-use warren_storage::Seq;
+use warren_storage::{MessageLog, QueueId, Seq};
 
 use super::consumers::{Consumer, Consumers};
 use super::ready::{Entry, Ready};
@@ -21,12 +21,26 @@ pub(crate) struct Effects {
     pub dead: Vec<(Entry, DeathReason)>,
     /// Everything logged up to here has been handed out at least once; 0 for no news.
     pub delivered_up_to: Seq,
+    /// Notes the same where a killed process still finds it, before anything is handed out.
+    pub delivered_mark: Option<DeliveredMark>,
     /// Of the entries offered to `enqueue`: positions of those refused by a length limit.
     pub rejected: Vec<u32>,
     /// The last consumer went away from an auto-delete queue.
     pub auto_delete: bool,
     /// The queue's next deadline changed: tell the timers.
     pub deadline: Option<u64>,
+}
+
+/// Told how far a queue hands out: the queue and the log that keeps the mark.
+pub(crate) type DeliveredMark = (QueueId, MessageLog);
+
+impl Effects {
+    fn delivers_up_to(&mut self, seq: Seq) {
+        self.delivered_up_to = seq;
+        if let Some((queue, log)) = &self.delivered_mark {
+            log.note_delivered(*queue, seq);
+        }
+    }
 }
 
 /// Counters of what happened to a queue.
@@ -189,14 +203,10 @@ impl QueueState {
         self.ready.requeue(entries);
     }
 
-    /// Delivers ready messages to consumers that can take them.
+    /// Delivers ready messages to consumers that can take them; expires what stands behind them.
     pub(crate) fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
         let active = self.active_consumer();
-        while !self.ready.is_empty()
-            && !self.consumers.is_empty()
-            && self.consumers.begin(self.ready.len(), active)
-        {
-            let mut any = false;
+        while !self.ready.is_empty() && self.consumers.begin(self.ready.len(), active) {
             while self.consumers.hungry() {
                 let Some(entry) = self.ready.pop() else { break };
                 if self.timed && entry.deadline_ms < now_ms {
@@ -204,24 +214,27 @@ impl QueueState {
                     continue;
                 }
                 self.consumers.give(entry);
-                any = true;
             }
-            let round = self.consumers.finish();
-            self.stats.delivered += round.delivered as u64;
-            self.unacked += round.unacked.0;
-            self.unacked_bytes += round.unacked.1;
-            fx.settled.extend(round.settled);
-            if round.delivered_up_to > self.delivered_logged {
-                self.delivered_logged = round.delivered_up_to;
-                fx.delivered_up_to = round.delivered_up_to;
-            }
-            let stuck = !any || !round.returned.is_empty();
-            if !round.returned.is_empty() {
-                self.ready.requeue(round.returned);
-            }
-            if stuck {
-                break;
-            }
+            self.hand_over(fx);
+        }
+        if self.timed {
+            self.expire_messages(now_ms, fx);
+        }
+    }
+
+    fn hand_over(&mut self, fx: &mut Effects) {
+        let newest = self.consumers.newest_logged();
+        if newest > self.delivered_logged {
+            self.delivered_logged = newest;
+            fx.delivers_up_to(newest);
+        }
+        let round = self.consumers.finish();
+        self.stats.delivered += round.delivered as u64;
+        self.unacked += round.unacked.0;
+        self.unacked_bytes += round.unacked.1;
+        fx.settled.extend(round.settled);
+        if !round.returned.is_empty() {
+            self.ready.requeue(round.returned);
         }
     }
 
@@ -230,6 +243,9 @@ impl QueueState {
         self.last_used_ms = now_ms;
         self.expire(now_ms, fx);
         let entry = self.ready.pop()?;
+        if self.timed {
+            self.expire_messages(now_ms, fx);
+        }
         self.stats.got += 1;
         if no_ack {
             if entry.logged() {
@@ -240,7 +256,7 @@ impl QueueState {
             self.unacked_bytes += entry.message.body_len() as u64;
             if entry.logged() && entry.seq > self.delivered_logged {
                 self.delivered_logged = entry.seq;
-                fx.delivered_up_to = entry.seq;
+                fx.delivers_up_to(entry.seq);
             }
         }
         Some(entry)
@@ -313,15 +329,31 @@ impl QueueState {
         self.consumers.add(consumer);
     }
 
+    /// Consumers leave, and `entries`, what their channel had not settled, comes back, all in one
+    /// step, so that those who stay get it in order (H-85).
+    pub(crate) fn leave(
+        &mut self,
+        consumers: &[ConsumerId],
+        entries: Vec<Entry>,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        let removed = consumers
+            .iter()
+            .filter(|id| self.consumers.remove(**id).is_some())
+            .count();
+        if removed > 0 {
+            self.last_used_ms = now_ms;
+            fx.auto_delete = self.auto_delete && self.had_consumer && self.consumers.is_empty();
+        }
+        self.requeue(None, entries, now_ms, fx);
+    }
+
     /// Removes a consumer; its unacked deliveries stay with its channel.
     pub(crate) fn remove_consumer(&mut self, id: ConsumerId, now_ms: u64, fx: &mut Effects) {
-        if self.consumers.remove(id).is_none() {
-            return;
+        if self.consumers.iter().any(|consumer| consumer.info.id == id) {
+            self.leave(&[id], Vec::new(), now_ms, fx);
         }
-        self.last_used_ms = now_ms;
-        fx.auto_delete = self.auto_delete && self.had_consumer && self.consumers.is_empty();
-        self.dispatch(now_ms, fx);
-        self.expire(now_ms, fx);
     }
 
     /// Drops all ready messages and returns how many (Q-14: unacked ones stay).
@@ -352,6 +384,14 @@ impl QueueState {
 
     /// Removes what has expired. True when the whole queue has (`x-expires`).
     pub(crate) fn expire(&mut self, now_ms: u64, fx: &mut Effects) -> bool {
+        self.expire_messages(now_ms, fx);
+        !self.deleted
+            && self
+                .queue_deadline()
+                .is_some_and(|deadline| deadline <= now_ms)
+    }
+
+    fn expire_messages(&mut self, now_ms: u64, fx: &mut Effects) {
         while let Some(entry) = self.ready.pop_expired(now_ms) {
             fx.dead.push((entry, DeathReason::Expired));
         }
@@ -359,10 +399,6 @@ impl QueueState {
             self.scheduled = None;
         }
         self.plan_deadline(fx);
-        !self.deleted
-            && self
-                .queue_deadline()
-                .is_some_and(|deadline| deadline <= now_ms)
     }
 
     /// The consumer served when the queue is single-active.

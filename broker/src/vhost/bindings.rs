@@ -38,8 +38,8 @@ impl Vhost {
     ) -> Result<(), ReplyError> {
         check_binding(session, &mut request)?;
         let _topology = self.topology.lock();
-        let (destination, to_durable) = self.destination(session, &request)?;
         let source = self.exchange(&request.source)?;
+        let (destination, to_durable) = self.destination(session, &request)?;
         if source.kind == ExchangeKind::Headers {
             validate_headers_arguments(&request.arguments)
                 .map_err(ReplyError::precondition_failed)?;

@@ -140,7 +140,6 @@ impl Vhost {
     ) -> Result<(), ReplyError> {
         let name = clean_name(name);
         refuse_default(&name)?;
-        session.check_exchange(Access::Configure, &name)?;
         if name.starts_with("amq.") {
             let text = format!(
                 "deletion of system exchange '{name}' in vhost '{}' not allowed",
@@ -148,6 +147,7 @@ impl Vhost {
             );
             return Err(ReplyError::access_refused(text));
         }
+        session.check_exchange(Access::Configure, &name)?;
         let _topology = self.topology.lock();
         let Ok(exchange) = self.exchange(&name) else {
             return Ok(());

@@ -55,6 +55,8 @@ impl Vhost {
         turn: &mut Turn,
     ) -> Result<Declared, ReplyError> {
         request.name = clean_name(&request.name);
+        // what ends with its connection is not durable, whatever was asked for.
+        request.durable &= !request.exclusive;
         if request.name.starts_with(REPLY_TO) {
             return self.declare_reply_queue(request.name);
         }

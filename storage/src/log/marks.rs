@@ -99,6 +99,14 @@ impl Marks {
         }
     }
 
+    /// A queue the log does not name holds nothing to be redelivered.
+    pub(crate) fn delivered(&mut self, queue: QueueId, up_to: Seq) {
+        if let Some(marks) = self.queues.get_mut(&queue) {
+            marks.delivered = marks.delivered.max(Some(up_to));
+            marks.highest = marks.highest.max(Some(up_to));
+        }
+    }
+
     pub(crate) fn sort(&mut self) {
         for marks in self.queues.values_mut() {
             marks.settled.sort();

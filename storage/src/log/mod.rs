@@ -4,6 +4,7 @@
 //!   batch      what one caller gathers; encoding and checksums happen there, outside any lock
 //!   log        the handle: append, durable_up_to, when_durable, close
 //!   codec      the bodies of the records
+//!   delivered  how far each queue has handed out, exact also after a kill
 //!   live       which segments still hold something live; deletion of those that do not
 //!   recovery   reading it all back at start
 //!   marks      what recovery knows of each queue before it sees the messages
@@ -11,6 +12,7 @@
 
 mod batch;
 mod codec;
+mod delivered;
 mod live;
 #[allow(clippy::module_inception)]
 mod log;

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use super::codec::{self, Entry};
+use super::delivered;
 use super::live::SegmentTable;
 use super::marks::{Marks, QueueMarks};
 use super::{QueueId, Seq};
@@ -84,6 +85,8 @@ pub(super) struct Recovered {
     pub(super) next_segment: u32,
     pub(super) settle_again: Vec<(QueueId, Seq)>,
     pub(super) report: RecoveryReport,
+    /// How far each queue the log names has handed out.
+    pub(super) delivered: Vec<(QueueId, Seq)>,
 }
 
 struct Recovery<'a> {
@@ -112,6 +115,7 @@ pub(super) fn recover(
             next_segment: newest + 1,
             settle_again: Vec::new(),
             report: RecoveryReport::default(),
+            delivered: Vec::new(),
         },
     };
     let mut kept = Vec::with_capacity(segments.len());
@@ -123,6 +127,11 @@ pub(super) fn recover(
     // What the last process left to the system may be in memory only; from here on it counts.
     disk.sync_dir(LOG_DIR)
         .map_err(|source| unwritable(&*disk, LOG_DIR, source))?;
+    let delivered =
+        delivered::read(&*disk).map_err(|source| unreadable(&*disk, LOG_DIR, source))?;
+    for (queue, up_to) in delivered {
+        recovery.marks.delivered(queue, up_to);
+    }
     recovery.marks.sort();
     for segment in kept {
         recovery.read_messages(segment, segment == newest, recovered)?;
@@ -316,6 +325,10 @@ impl Recovery<'_> {
             .filter_map(|(queue, marks)| Some((*queue, marks.highest?)))
             .collect();
         result.report.highest_seqs.sort_unstable();
+        let delivered = self.marks.queues.iter();
+        result.delivered = delivered
+            .filter_map(|(queue, marks)| Some((*queue, marks.delivered?)))
+            .collect();
         result
     }
 }
