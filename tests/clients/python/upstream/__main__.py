@@ -11,6 +11,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from upstream.suites import SUITES
 
@@ -45,10 +46,9 @@ def fetch(package):
     return folder
 
 
-def run(name, verdicts):
-    """Runs one suite; prints its lines as they come and, when it failed, the end of pytest's report."""
+def run(name, shard, folder):
+    """Runs a part of a suite; prints its lines as they come and, when it failed, pytest's report."""
     suite = SUITES[name]
-    folder = fetch(suite.package)
     reader, writer = os.pipe()
     environment = {
         **os.environ, **suite.environment, "UPSTREAM_SUITE": name, "UPSTREAM_FD": str(writer),
@@ -58,7 +58,7 @@ def run(name, verdicts):
     with tempfile.TemporaryFile("w+") as report:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *plugins, "-p", "no:cacheprovider", "-q", "-W", "ignore",
-             "-o", "log_cli=false", "--timeout", str(TEST_LIMIT_S), *suite.arguments],
+             "-o", "log_cli=false", "--timeout", str(TEST_LIMIT_S), *shard],
             cwd=folder, env=environment, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=report, stderr=report)
         os.close(writer)
         killer = threading.Timer(SUITE_LIMIT_S, process.kill)
@@ -75,7 +75,7 @@ def run(name, verdicts):
             sys.stderr.write(f"--- {name}\n{report.read()[-20_000:]}\n---\n")
             if code != 1 or not n_lines:
                 print(f"FAIL {name} pytest 0.00s: ended with code {code}", flush=True)
-        verdicts[name] = code
+    return code
 
 
 def main():
@@ -84,16 +84,12 @@ def main():
     unknown = [name for name in wanted if name not in SUITES]
     if unknown:
         sys.exit(f"no suite is called {' or '.join(unknown)}: there are {', '.join(SUITES)}")
-    verdicts = dict.fromkeys(wanted, -1)
-    threads = [threading.Thread(target=run, args=(name, verdicts)) for name in wanted]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for name, code in verdicts.items():
-        if code == -1:
-            print(f"FAIL {name} fetch 0.00s: its sources could not be fetched", flush=True)
-    sys.exit(1 if any(verdicts.values()) else 0)
+    # One after another, so that what is missing is told before anything is run.
+    folders = {name: fetch(SUITES[name].package) for name in wanted}
+    work = [(name, shard, folders[name]) for name in wanted for shard in SUITES[name].shards]
+    with ThreadPoolExecutor(len(work)) as pool:
+        codes = list(pool.map(lambda each: run(*each), work))
+    sys.exit(1 if any(codes) else 0)
 
 
 main()

@@ -25,12 +25,14 @@ def _line(text):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Takes out what cannot run here."""
+    """Takes out what cannot run here, and lets the hurried tests try again."""
     kept, gone = [], []
     for item in items:
         reason = next((why for part, why in SUITES[NAME].skips.items() if part in item.nodeid), None)
         _skipped[reason] += reason is not None
         (gone if reason else kept).append(item)
+        if any(part in item.nodeid for part in SUITES[NAME].hurried):
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
     config.hook.pytest_deselected(items=gone)
     items[:] = kept
 
