@@ -1,6 +1,5 @@
 //! The running program: opens the broker, binds everything, serves, and stops in order.
 
-use std::future::Future;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError};
 use warren_broker::alarms::Monitor;
@@ -19,6 +17,7 @@ use warren_mgmt_ui::ServerInfo;
 use crate::boot;
 use crate::clock;
 use crate::config::{self, Config};
+use crate::net::driver::LOG_BACKLOG_MAX;
 use crate::net::listener;
 
 /// How long connections get to say goodbye when the program stops.
@@ -56,7 +55,6 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     server_properties: FieldTable,
     channels: AtomicU32,
-    tasks: TaskTracker,
     stop: watch::Receiver<bool>,
 }
 
@@ -100,11 +98,6 @@ impl Context {
         // An error means the sender is gone, which is a stop too.
         let _ = stop.wait_for(|stop| *stop).await;
     }
-
-    /// Runs a connection's task; the program waits for it when stopping.
-    pub(crate) fn spawn_connection(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
-    }
 }
 
 /// Where something is served, for the start-up message.
@@ -137,7 +130,6 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
         server_properties: server_properties(&config),
         broker: Arc::clone(&broker),
         channels: AtomicU32::new(0),
-        tasks: TaskTracker::new(),
         stop: stopped.clone(),
     });
     let bound = Bound {
@@ -192,12 +184,15 @@ async fn shut_down(context: &Arc<Context>, signals: Signals) -> ExitCode {
         let text = "broker forced connection closure with reason 'shutdown'";
         let error = ReplyError::new(ReplyCode::ConnectionForced, text).without_method();
         context.broker.close_connections(&error, |_| true);
-        context.tasks.close();
-        if tokio::time::timeout(GOODBYE, context.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("{} connections did not say goodbye", context.tasks.len());
+        let all_gone = async {
+            // Those still in the handshake have nothing to lose and are not waited for.
+            while context.broker.connection_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(GOODBYE, all_gone).await.is_err() {
+            let left = context.broker.connection_count();
+            tracing::warn!("{left} connections did not say goodbye");
         }
         let broker = Arc::clone(&context.broker);
         // Blocks on the disk; nobody else is left to be served.
@@ -341,6 +336,10 @@ async fn run_timers(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
             Some(deadline) => Duration::from_millis(deadline.saturating_sub(clock::now_ms())),
             None => Duration::from_secs(3600),
         };
+        if wait.is_zero() && broker.log().buffered_bytes() > LOG_BACKLOG_MAX {
+            // Dead letters come no faster than the log takes them.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         if wait.is_zero() {
             turn.begin(clock::now_ms());
             broker.tick(&mut turn);

@@ -27,6 +27,9 @@ impl Broker {
             for (deadline, queue) in std::mem::take(&mut turn.deadlines) {
                 self.timers().set(deadline, &queue);
             }
+            for queue in turn.gone.drain(..) {
+                self.timers().forget(queue);
+            }
             for queue in std::mem::take(&mut turn.unused) {
                 if let Some(vhost) = self.vhost(&queue.definition().vhost) {
                     // Refused when somebody consumes from it again.

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use warren_storage::{Batch, Position, QueueId, Seq};
 
 use crate::broker::Broker;
@@ -53,12 +54,20 @@ struct Slot {
     next_seq: Seq,
 }
 
+/// The target queues of a batch.
+#[derive(Default)]
+struct Slots {
+    list: Vec<Slot>,
+    /// Filled only when there are many.
+    by_queue: FxHashMap<QueueId, usize>,
+}
+
 /// Messages on their way; reused from read to read.
 #[derive(Default)]
 pub struct PublishBatch {
     chunk: Chunk,
     runs: Vec<Run>,
-    slots: Vec<Slot>,
+    slots: Slots,
     /// Slot indexes of the runs' targets, run after run.
     run_slots: Vec<u32>,
     log: Batch,
@@ -79,6 +88,11 @@ impl PublishBatch {
     /// Whether the batch should be published before more is added.
     pub fn is_full(&self) -> bool {
         self.chunk.bytes() >= CHUNK_TARGET_BYTES || self.runs.len() >= 4096
+    }
+
+    /// Bytes gathered.
+    pub fn bytes(&self) -> usize {
+        self.chunk.bytes()
     }
 
     /// Adds a message. `confirm` is its publish sequence number (0 without confirms); `parts`
@@ -144,8 +158,8 @@ impl PublishBatch {
         self.run_slots.clear();
         for run in &self.runs {
             for queue in run.route.targets() {
-                let index = slot_of(&mut self.slots, queue);
-                let slot = &mut self.slots[index];
+                let index = self.slots.of(queue);
+                let slot = &mut self.slots.list[index];
                 slot.n += u64::from(run.n);
                 match slot.ranges.last_mut() {
                     Some(last) if last.0 + last.1 == run.start => last.1 += run.n,
@@ -154,7 +168,7 @@ impl PublishBatch {
                 self.run_slots.push(index as u32);
             }
         }
-        for slot in &mut self.slots {
+        for slot in &mut self.slots.list {
             slot.first_seq = slot.queue.reserve_seqs(slot.n);
             slot.next_seq = slot.first_seq;
         }
@@ -173,7 +187,7 @@ impl PublishBatch {
                 let persistent = chunk.meta(index).persistent();
                 self.targets.clear();
                 for slot in slots {
-                    let slot = &mut self.slots[*slot as usize];
+                    let slot = &mut self.slots.list[*slot as usize];
                     if persistent && slot.queue.durable() {
                         self.targets.push((slot.queue.id(), slot.next_seq));
                     }
@@ -223,21 +237,46 @@ impl PublishBatch {
     }
 }
 
-fn slot_of(slots: &mut Vec<Slot>, queue: &Arc<Queue>) -> usize {
-    if let Some(index) = slots
-        .iter()
-        .position(|slot| Arc::ptr_eq(&slot.queue, queue))
-    {
-        return index;
+/// Slots searched one by one; with more, by their queue's number.
+const FEW_SLOTS: usize = 16;
+
+impl Slots {
+    fn clear(&mut self) {
+        self.list.clear();
+        self.by_queue.clear();
     }
-    slots.push(Slot {
-        queue: Arc::clone(queue),
-        ranges: Vec::new(),
-        n: 0,
-        first_seq: 0,
-        next_seq: 0,
-    });
-    slots.len() - 1
+
+    /// Index of the slot of this queue, made when there is none.
+    fn of(&mut self, queue: &Arc<Queue>) -> usize {
+        let known = if self.list.len() <= FEW_SLOTS {
+            self.list
+                .iter()
+                .position(|slot| Arc::ptr_eq(&slot.queue, queue))
+        } else {
+            self.by_queue.get(&queue.id()).copied()
+        };
+        known.unwrap_or_else(|| self.add(queue))
+    }
+
+    fn add(&mut self, queue: &Arc<Queue>) -> usize {
+        let index = self.list.len();
+        let queue = Arc::clone(queue);
+        self.list.push(Slot {
+            queue,
+            ranges: Vec::new(),
+            n: 0,
+            first_seq: 0,
+            next_seq: 0,
+        });
+        if index == FEW_SLOTS {
+            let all = self.list.iter().enumerate();
+            self.by_queue
+                .extend(all.map(|(index, slot)| (slot.queue.id(), index)));
+        } else if index > FEW_SLOTS {
+            self.by_queue.insert(self.list[index].queue.id(), index);
+        }
+        index
+    }
 }
 
 impl Broker {
@@ -250,7 +289,7 @@ impl Broker {
         }
         let chunk = std::mem::take(&mut batch.chunk).share(turn.now_ms());
         batch.group();
-        if batch.slots.iter().any(|slot| slot.queue.durable()) {
+        if batch.slots.list.iter().any(|slot| slot.queue.durable()) {
             batch.record(&chunk, turn.now_ms());
         }
         let urgent = batch.runs.iter().any(|run| run.first_confirm != 0);
@@ -284,6 +323,15 @@ impl Broker {
         }
         batch.log.end_tx();
         let (segment, position) = self.append_published(batch, true, turn);
+        if position == NEVER {
+            // Nothing of it happens: the publishes are dropped, the deliveries come back.
+            batch.runs.clear();
+            batch.slots.clear();
+            for (queue, consumer, entries) in acks.drain(..) {
+                queue.requeue(consumer, entries, turn);
+            }
+            return (NEVER, false);
+        }
         self.enqueue_slots(batch, &chunk, segment, turn);
         let refused = !batch.rejected.is_empty();
         batch.runs.clear();
@@ -302,7 +350,7 @@ impl Broker {
         turn: &mut Turn,
     ) {
         batch.rejected.clear();
-        for slot in &batch.slots {
+        for slot in &batch.slots.list {
             slot.queue.enqueue(
                 chunk,
                 &slot.ranges,
@@ -326,7 +374,7 @@ impl Broker {
             return (0, 0);
         }
         // What is confirmed for a queue must find its queue after a restart.
-        for slot in batch.slots.iter().filter(|slot| slot.queue.durable()) {
+        for slot in batch.slots.list.iter().filter(|slot| slot.queue.durable()) {
             turn.need_catalog(slot.queue.defined_at());
         }
         match self.log().append(&mut batch.log, urgent) {

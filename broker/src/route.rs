@@ -22,6 +22,9 @@ pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 /// Routes remembered per connection; beyond it the memory starts over.
 const ROUTES_MAX: usize = 4096;
 
+/// Target queues of all remembered routes together.
+const TARGETS_MAX: usize = 64 * 1024;
+
 /// The queues a publish goes to.
 #[derive(Default)]
 pub struct Route {
@@ -57,6 +60,8 @@ pub struct RouteCache {
     last_cacheable: bool,
     /// Keyed by what clients choose, so by the library's keyed hash.
     routes: HashMap<Box<[u8]>, Arc<Route>>,
+    /// Targets of all of them.
+    targets: usize,
 }
 
 impl RouteCache {
@@ -71,6 +76,7 @@ impl RouteCache {
         let (generation, auth_version) = (vhost.generation(), session.auth_version());
         if self.generation != generation || self.auth_version != auth_version {
             self.routes.clear();
+            self.targets = 0;
             self.last = None;
             (self.generation, self.auth_version) = (generation, auth_version);
         }
@@ -98,8 +104,10 @@ impl RouteCache {
         let route = Arc::new(route);
         self.last_cacheable = cacheable;
         if cacheable {
-            if self.routes.len() >= ROUTES_MAX {
+            self.targets += route.targets.len();
+            if self.routes.len() >= ROUTES_MAX || self.targets > TARGETS_MAX {
                 self.routes.clear();
+                self.targets = route.targets.len();
             }
             self.routes.insert(address.into(), Arc::clone(&route));
         }

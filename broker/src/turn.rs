@@ -30,6 +30,8 @@ pub struct Turn {
     pub(crate) dead: VecDeque<Dead>,
     pub(crate) unused: Vec<Arc<Queue>>,
     pub(crate) deadlines: Vec<(u64, Arc<Queue>)>,
+    /// Queues that are gone: the timers forget them.
+    pub(crate) gone: Vec<QueueId>,
     catalog_index: u64,
 }
 
@@ -49,6 +51,7 @@ impl Turn {
             dead: VecDeque::new(),
             unused: Vec::new(),
             deadlines: Vec::new(),
+            gone: Vec::new(),
             catalog_index: 0,
         }
     }
@@ -75,6 +78,7 @@ impl Turn {
             && self.dead.is_empty()
             && self.unused.is_empty()
             && self.deadlines.is_empty()
+            && self.gone.is_empty()
     }
 
     /// The catalog command that must be durable before the replies of this turn may be sent;

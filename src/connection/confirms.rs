@@ -48,6 +48,14 @@ impl Confirms {
         }
     }
 
+    /// The log failed: what it has not made durable never will be, and is answered with nack.
+    pub(crate) fn refuse_undurable(&mut self, durable: Position) {
+        for run in self.runs.iter_mut().filter(|run| run.position > durable) {
+            run.nack = true;
+            run.position = 0;
+        }
+    }
+
     /// Writes the answers that are due and returns the position the next one waits for.
     pub(crate) fn answer(
         &mut self,

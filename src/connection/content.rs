@@ -25,6 +25,9 @@ const BODY_MAX: u64 = 536_870_912;
 /// Bodies at least this large get a chunk of their own, assembled in place.
 const LARGE_BODY: usize = 16 * 1024;
 
+/// Bytes of one transaction's publishes at most: it becomes one record of the log.
+const TX_BYTES_MAX: usize = 512 * 1024 * 1024;
+
 /// Property flags of a header with nothing but `delivery_mode`, and with nothing at all.
 const ONLY_DELIVERY_MODE: [u8; 2] = [0x10, 0x00];
 const NO_PROPERTIES: [u8; 2] = [0, 0];
@@ -233,6 +236,10 @@ impl Connection {
         let header = rewritten.as_deref().unwrap_or(incoming.header);
         let parts = [incoming.address, header, incoming.body];
         if let Some(tx) = &mut self.open(number)?.tx {
+            if tx.publishes.bytes() + incoming.body.len() > TX_BYTES_MAX {
+                let text = format!("transaction is larger than {TX_BYTES_MAX} bytes");
+                return Err(ReplyError::precondition_failed(text).into());
+            }
             tx.publishes.push(&route, number, 0, parts, meta);
             return Ok(());
         }

@@ -107,6 +107,15 @@ pub(crate) struct Connection {
     /// Why it ended, for the log.
     ended: Option<String>,
     registered: bool,
+    /// `end` has run.
+    over: bool,
+}
+
+/// Also when its task ends by a bug: consumers must not stay behind, nor messages unacked.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// What the broker may do with this connection from outside.
@@ -179,6 +188,7 @@ impl Connection {
             deaf: false,
             ended: None,
             registered: false,
+            over: false,
         }
     }
 
@@ -293,6 +303,9 @@ impl Connection {
         for (channel, id, tag) in signals.cancelled {
             self.consumer_cancelled(channel, id, &tag);
         }
+        for channel in signals.kick {
+            self.kick_channel(channel);
+        }
         if signals.alarms {
             self.alarms_changed();
         }
@@ -318,6 +331,9 @@ impl Connection {
 
     /// Winds everything down; the socket is gone or going.
     pub(crate) fn end(&mut self) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
         self.turn.begin(clock::now_ms());
         self.flush();
         self.close_all_channels();

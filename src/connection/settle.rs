@@ -55,6 +55,7 @@ impl Connection {
             return;
         }
         let log = self.context.broker.log();
+        let failed = log.failure().is_some();
         let durable = log.durable_up_to();
         let mut next = None;
         let (channels, confirming) = (&mut self.channels, &mut self.confirming);
@@ -66,6 +67,9 @@ impl Connection {
                 let Some(confirms) = &mut channel.confirms else {
                     return false;
                 };
+                if failed {
+                    confirms.refuse_undurable(durable);
+                }
                 let waits = confirms.answer(durable, &mut inner.out.bytes, *number);
                 if let Some(position) = waits {
                     next = Some(next.unwrap_or(position).min(position));

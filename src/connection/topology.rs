@@ -120,7 +120,13 @@ impl Connection {
         };
         let (session, vhost, turn) = self.opened()?;
         let declared = vhost.declare_queue(session, request, turn)?;
-        self.exclusive.extend(declared.exclusive);
+        if let Some(queue) = declared.exclusive {
+            // Those that ended by themselves are forgotten now and then.
+            if self.exclusive.len().is_power_of_two() {
+                self.exclusive.retain(|queue| !queue.deleted());
+            }
+            self.exclusive.push(queue);
+        }
         let ok = queue::DeclareOk {
             queue: short(&declared.name),
             message_count: count(declared.messages),

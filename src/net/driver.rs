@@ -27,7 +27,7 @@ const READ_BYTES: usize = 256 * 1024;
 const REPLIES_MAX: usize = 4 * 1024 * 1024;
 
 /// Messages waiting for the log thread: beyond this publishers are not read (back-pressure).
-const LOG_BACKLOG_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const LOG_BACKLOG_MAX: usize = 64 * 1024 * 1024;
 
 /// How often a throttled connection looks again.
 const THROTTLE_PAUSE: Duration = Duration::from_millis(5);
@@ -150,6 +150,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Poll::Pending;
             }
             if !self.connection.wants_input() || self.throttled(context) {
+                // Who is not read cannot show that it is alive (C-34).
+                self.beat.received = true;
                 return Poll::Pending;
             }
             if std::mem::take(&mut self.stalled) {

@@ -64,8 +64,7 @@ pub(crate) async fn serve(
                 if let Err(error) = prepare(&stream, &options) {
                     tracing::debug!(%peer, %error, "socket options");
                 }
-                let task = handle(Arc::clone(&context), stream, peer);
-                context.spawn_connection(task);
+                tokio::spawn(handle(Arc::clone(&context), stream, peer));
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");

@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use parking_lot::{Mutex, MutexGuard};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use warren_amqp::deliver::body_payload_max;
 use warren_amqp::{
     ReplyError, put_body, put_body_frame_head, put_deliver_head, put_frame_end, put_get_ok_head,
 };
 use warren_broker::message::Message;
 use warren_broker::{ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, Queue, TxAcks};
-use warren_storage::Durable;
+use warren_storage::{Durable, QueueId};
 
 use super::write_buf::WriteBuf;
 use crate::connection::unacked::{Unacked, UnackedList};
@@ -49,6 +49,8 @@ pub(crate) struct ChannelOut {
     pub(crate) unacked: UnackedList,
     sources: Vec<Option<Source>>,
     free: Vec<u32>,
+    /// Sources of `basic.get`, by queue.
+    gets: FxHashMap<QueueId, u32>,
     /// Whose queue is kicked first the next time.
     next_kick: usize,
     consumers: FxHashMap<ConsumerId, u32>,
@@ -94,10 +96,32 @@ impl ChannelOut {
         let first = self.next_kick % consumers.len().max(1);
         self.next_kick = first + 1;
         consumers.rotate_left(first);
+        let mut seen = FxHashSet::default();
         let live = consumers
             .iter()
             .filter_map(|(_, index)| self.source(*index));
-        live.map(|source| Arc::clone(&source.queue)).collect()
+        let each_once = live.filter(|source| seen.insert(source.queue.id()));
+        each_once.map(|source| Arc::clone(&source.queue)).collect()
+    }
+
+    /// The source of what `basic.get` fetches from this queue, for one more delivery.
+    fn get_source(&mut self, queue: &Arc<Queue>) -> u32 {
+        let known = self.gets.get(&queue.id()).copied();
+        if let Some(index) = known
+            && let Some(Some(source)) = self.sources.get_mut(index as usize)
+        {
+            source.outstanding += 1;
+            return index;
+        }
+        let index = self.add_source(Source {
+            queue: Arc::clone(queue),
+            consumer: None,
+            tag: Box::default(),
+            outstanding: 1,
+            cancelled: true,
+        });
+        self.gets.insert(queue.id(), index);
+        index
     }
 
     fn add_source(&mut self, source: Source) -> u32 {
@@ -110,7 +134,11 @@ impl ChannelOut {
     }
 
     fn drop_source(&mut self, index: u32) {
-        self.sources[index as usize] = None;
+        if let Some(source) = self.sources[index as usize].take()
+            && source.consumer.is_none()
+        {
+            self.gets.remove(&source.queue.id());
+        }
         self.free.push(index);
     }
 }
@@ -124,11 +152,13 @@ pub(crate) struct Signals {
     pub(crate) alarms: bool,
     /// Consumers the broker ended: channel, identity and tag.
     pub(crate) cancelled: Vec<(u16, ConsumerId, String)>,
+    /// Channels whose shared credit came back.
+    pub(crate) kick: Vec<u16>,
 }
 
 impl Signals {
     fn any(&self) -> bool {
-        self.close.is_some() || self.alarms || !self.cancelled.is_empty()
+        self.close.is_some() || self.alarms || !self.cancelled.is_empty() || !self.kick.is_empty()
     }
 }
 
@@ -274,6 +304,7 @@ impl Outbox {
             unacked: UnackedList::default(),
             sources: Vec::new(),
             free: Vec::new(),
+            gets: FxHashMap::default(),
             next_kick: 0,
             consumers: FxHashMap::default(),
             credit: Arc::clone(&credit),
@@ -348,13 +379,7 @@ impl Outbox {
                 &header,
             );
             if !no_ack {
-                let index = state.add_source(Source {
-                    queue: Arc::clone(queue),
-                    consumer: None,
-                    tag: Box::default(),
-                    outstanding: 1,
-                    cancelled: true,
-                });
+                let index = state.get_source(queue);
                 state.unacked.push(tag, index, entry);
             }
             inner.put_body(channel, &message);
@@ -451,6 +476,10 @@ impl ConsumerSink for Outbox {
             waker.wake_by_ref();
         }
         true
+    }
+
+    fn credit_returned(&self, consumer: &ConsumerInfo) {
+        self.signal(|signals| signals.kick.push(consumer.channel));
     }
 
     fn cancelled(&self, consumer: &ConsumerInfo) {

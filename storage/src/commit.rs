@@ -290,6 +290,8 @@ impl<G: Gather> Shared<G> {
             let _open = self.open.lock();
             tracing::error!("log failed, nothing more becomes durable until a restart: {why}");
             let _ = self.failure.set(why);
+            // Nobody must wait for room that will never come.
+            self.buffered.store(0, Ordering::Relaxed);
         }
         self.tell(|_| true);
     }

@@ -7,8 +7,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use rustc_hash::FxHashSet;
 use warren_amqp::FieldTable;
 use warren_storage::Seq;
 
@@ -24,6 +25,10 @@ pub trait ConsumerSink: Send + Sync {
     /// Hands over `entries` in order, leaving the vector empty. False when the consumer is gone:
     /// the entries are then left in place and belong to the queue again.
     fn deliver(&self, consumer: &ConsumerInfo, entries: &mut Vec<Entry>) -> bool;
+
+    /// Shared credit somebody else waits for came back: the channel's queues must be kicked, not
+    /// from within this call.
+    fn credit_returned(&self, consumer: &ConsumerInfo);
 
     /// Tells the client that the broker ended this consumer (its queue is gone).
     fn cancelled(&self, consumer: &ConsumerInfo);
@@ -57,6 +62,7 @@ pub struct ConsumerInfo {
 pub struct ChannelCredit {
     limit: AtomicU32,
     in_flight: AtomicU32,
+    starved: AtomicBool,
 }
 
 impl ChannelCredit {
@@ -70,30 +76,33 @@ impl ChannelCredit {
         self.limit.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes up to `wanted` from what is left.
-    fn reserve(&self, wanted: u32) -> u32 {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let mut granted = 0;
-        let _ = self
-            .in_flight
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                granted = wanted.min(limit.saturating_sub(used));
-                Some(used + granted)
-            });
-        granted
+    /// Takes one of what is left; remembers who went away empty-handed.
+    fn reserve(&self) -> bool {
+        let take = |used: u32| {
+            let limit = self.limit.load(Ordering::SeqCst);
+            (used < limit || limit == 0).then_some(used + 1)
+        };
+        let order = Ordering::SeqCst;
+        if self.in_flight.fetch_update(order, order, take).is_ok() {
+            return true;
+        }
+        self.starved.store(true, order);
+        // Looked at again: it may have been given back before the mark was set.
+        self.in_flight.fetch_update(order, order, take).is_ok()
     }
 
     fn add(&self, n: u32) {
         self.in_flight.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Gives back `n` deliveries that were settled or returned.
-    pub fn release(&self, n: u32) {
+    /// Gives back `n` deliveries that were settled or returned. True when somebody had wanted
+    /// one in vain: the channel's queues must then be kicked.
+    pub fn release(&self, n: u32) -> bool {
+        let order = Ordering::SeqCst;
         let _ = self
             .in_flight
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                Some(used.saturating_sub(n))
-            });
+            .fetch_update(order, order, |used| Some(used.saturating_sub(n)));
+        n > 0 && self.starved.swap(false, order)
     }
 }
 
@@ -132,6 +141,13 @@ impl Consumer {
     /// Tells the client that the queue is gone.
     pub fn tell_cancelled(&self) {
         self.sink.cancelled(&self.info);
+    }
+
+    /// Credit taken for this round and not used.
+    fn give_back(&self, able: Able) {
+        if able.reserved && self.credit.release(able.allowance) {
+            self.sink.credit_returned(&self.info);
+        }
     }
 
     fn allowance(&self) -> u32 {
@@ -212,14 +228,20 @@ impl Consumers {
         self.list.insert(at, consumer);
     }
 
-    /// Removes one.
-    pub(crate) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
-        let at = self
-            .list
-            .iter()
-            .position(|consumer| consumer.info.id == id)?;
+    /// Removes these; returns how many there were.
+    pub(crate) fn remove(&mut self, ids: &[ConsumerId]) -> usize {
+        let before = self.list.len();
+        match ids {
+            [] => {}
+            [id] => self.list.retain(|consumer| consumer.info.id != *id),
+            _ => {
+                let ids: FxHashSet<ConsumerId> = ids.iter().copied().collect();
+                self.list
+                    .retain(|consumer| !ids.contains(&consumer.info.id));
+            }
+        }
         self.last = 0;
-        Some(self.list.remove(at))
+        before - self.list.len()
     }
 
     /// Removes all.
@@ -249,6 +271,13 @@ impl Consumers {
             start += group;
         }
         self.interleaved = self.share_connections();
+        if self.interleaved {
+            // They share the room of their connection too.
+            let sharing = self.able.len();
+            self.able
+                .iter_mut()
+                .for_each(|able| able.room = (able.room / sharing).max(1));
+        }
         !self.able.is_empty()
     }
 
@@ -280,7 +309,7 @@ impl Consumers {
             consumer.reserved = !consumer.info.no_ack && consumer.credit.limited();
             if consumer.reserved {
                 // One at a time, so that what is shared is also shared out.
-                allowance = consumer.credit.reserve(1);
+                allowance = u32::from(consumer.credit.reserve());
             }
             if allowance > 0 {
                 let reserved = consumer.reserved;
@@ -337,9 +366,7 @@ impl Consumers {
         }
         if able.allowance == 0 || able.room == 0 {
             let done = self.able.remove(self.turn);
-            if done.reserved && done.allowance > 0 {
-                self.list[done.index].credit.release(done.allowance);
-            }
+            self.list[done.index].give_back(done);
         } else {
             self.turn += 1;
         }
@@ -355,8 +382,8 @@ impl Consumers {
 
     /// Ends the round: hands every consumer its batch at once.
     pub(crate) fn finish(&mut self) -> Round {
-        for able in self.able.drain(..).filter(|able| able.reserved) {
-            self.list[able.index].credit.release(able.allowance);
+        for able in self.able.drain(..) {
+            self.list[able.index].give_back(able);
         }
         let mut round = Round::default();
         for index in self.served.drain(..) {
@@ -420,7 +447,9 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
         return;
     }
     if manual {
-        consumer.credit.release(n as u32);
+        if consumer.credit.release(n as u32) {
+            consumer.sink.credit_returned(&consumer.info);
+        }
     }
     round.settled.truncate(settled_before);
     // Its connection is winding down; the others go on without it.

@@ -311,6 +311,7 @@ impl Queue {
             Ok(state.delete(fx))
         })?;
         consumers.iter().for_each(Consumer::tell_cancelled);
+        turn.gone.push(self.id());
         Ok(n)
     }
 

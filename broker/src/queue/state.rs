@@ -73,6 +73,9 @@ pub struct Depth {
     pub consumers: usize,
 }
 
+/// Messages expired in one go at most.
+const EXPIRED_AT_ONCE: usize = 4096;
+
 /// The state of one queue.
 pub(crate) struct QueueState {
     settings: QueueArguments,
@@ -338,11 +341,7 @@ impl QueueState {
         now_ms: u64,
         fx: &mut Effects,
     ) {
-        let removed = consumers
-            .iter()
-            .filter(|id| self.consumers.remove(**id).is_some())
-            .count();
-        if removed > 0 {
+        if self.consumers.remove(consumers) > 0 {
             self.last_used_ms = now_ms;
             fx.auto_delete = self.auto_delete && self.had_consumer && self.consumers.is_empty();
         }
@@ -392,7 +391,11 @@ impl QueueState {
     }
 
     fn expire_messages(&mut self, now_ms: u64, fx: &mut Effects) {
-        while let Some(entry) = self.ready.pop_expired(now_ms) {
+        // The rest comes with the timer, which is due at once: others get a turn in between.
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(entry) = self.ready.pop_expired(now_ms) else {
+                break;
+            };
             fx.dead.push((entry, DeathReason::Expired));
         }
         if self.scheduled.is_some_and(|scheduled| scheduled <= now_ms) {
@@ -473,7 +476,7 @@ impl QueueState {
 
     /// Notes the next deadline for the timers when it moved.
     fn plan_deadline(&mut self, fx: &mut Effects) {
-        if !self.timed && self.settings.expires_ms.is_none() {
+        if self.deleted || !self.timed && self.settings.expires_ms.is_none() {
             return;
         }
         let next = [self.ready.next_deadline(), self.queue_deadline()]

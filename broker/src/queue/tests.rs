@@ -35,6 +35,8 @@ impl ConsumerSink for Taker {
         true
     }
 
+    fn credit_returned(&self, _: &ConsumerInfo) {}
+
     fn cancelled(&self, _: &ConsumerInfo) {}
 }
 
@@ -59,7 +61,7 @@ fn consumer_with(
 ) -> Consumer {
     let info = ConsumerInfo {
         id: ConsumerId(id),
-        connection: ConnectionId(1),
+        connection: ConnectionId(Arc::as_ptr(taker) as u64),
         channel: 1,
         tag: id.to_string(),
         no_ack: false,
@@ -257,6 +259,82 @@ fn q83_single_active_consumer_hands_over() {
     state.remove_consumer(ConsumerId(1), 0, &mut fx);
     publish(&mut state, 3..=3, &mut fx);
     assert_eq!((seqs(&a), seqs(&b)), (vec![1, 2], vec![3]));
+}
+
+/// A channel died holding messages while another consumer idled: the other one got them in two
+/// interleaved halves, because the dying consumer was still offered every second one.
+#[test]
+fn h85_what_a_dying_channel_held_goes_on_in_order() {
+    let mut state = queue(QueueArguments::default());
+    let mut fx = Effects::default();
+    let (a, b) = (taker(), taker());
+    state.add_consumer(consumer(1, &a, 0, 0), 0);
+    publish(&mut state, 1..=6, &mut fx);
+    state.add_consumer(consumer(2, &b, 0, 0), 0);
+    let held = std::mem::take(&mut *a.got.lock());
+    *a.gone.lock() = true;
+    state.leave(&[ConsumerId(1)], held, 0, &mut fx);
+    assert_eq!(seqs(&b), [1, 2, 3, 4, 5, 6]);
+    assert!(b.got.lock().iter().all(|entry| entry.redelivered));
+}
+
+/// Two consumers on one connection got their messages consumer by consumer: 1 3 5 2 4 6 on the
+/// wire, although order is promised per channel.
+#[test]
+fn p14_one_connection_gets_queue_order_whoever_consumes() {
+    let mut state = queue(QueueArguments::default());
+    let mut fx = Effects::default();
+    let shared = taker();
+    state.add_consumer(consumer(1, &shared, 0, 0), 0);
+    state.add_consumer(consumer(2, &shared, 0, 0), 0);
+    publish(&mut state, 1..=6, &mut fx);
+    assert_eq!(seqs(&shared), [1, 2, 3, 4, 5, 6]);
+}
+
+/// The timer stayed where the old head had put it when the head left by delivery.
+#[test]
+fn q41_the_next_head_sets_the_timer() {
+    let mut state = queue(QueueArguments::default());
+    let mut fx = Effects::default();
+    let entries = [entry(1, Some(60_000)), entry(2, Some(300))];
+    state.enqueue(entries.into_iter(), 0, &mut fx);
+    assert_eq!(fx.deadline.take(), Some(60_000));
+    assert_eq!(state.get(false, 0, &mut fx).map(|entry| entry.seq), Some(1));
+    assert_eq!(fx.deadline.take(), Some(300));
+}
+
+/// A deleted queue that somebody still held set a deadline in the past, again and again.
+#[test]
+fn q45_a_deleted_queue_has_no_deadline() {
+    let mut state = queue(QueueArguments {
+        expires_ms: Some(100),
+        ..Default::default()
+    });
+    let mut fx = Effects::default();
+    state.touch(0, &mut fx);
+    assert!(state.expire(100, &mut fx));
+    state.delete(&mut fx);
+    fx.deadline = None;
+    assert!(!state.expire(200, &mut fx));
+    assert_eq!(fx.deadline, None);
+}
+
+/// With one unacked delivery shared by a channel, the first consumer got everything.
+#[test]
+fn h72_shared_credit_goes_round() {
+    let mut state = queue(QueueArguments::default());
+    let mut fx = Effects::default();
+    let (a, b) = (taker(), taker());
+    let credit = Arc::new(ChannelCredit::default());
+    credit.set_limit(1);
+    state.add_consumer(consumer_with(1, &a, 0, 0, &credit), 0);
+    state.add_consumer(consumer_with(2, &b, 0, 0, &credit), 0);
+    publish(&mut state, 1..=6, &mut fx);
+    for _ in 0..5 {
+        credit.release(1);
+        state.dispatch(0, &mut fx);
+    }
+    assert_eq!((a.got.lock().len(), b.got.lock().len()), (3, 3));
 }
 
 #[derive(Clone, Debug)]

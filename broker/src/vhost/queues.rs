@@ -98,6 +98,8 @@ impl Vhost {
         let name = clean_name(name);
         session.check_queue(Access::Configure, &name)?;
         let Some(queue) = self.find_queue(&name) else {
+            // Perhaps deleted just now by somebody else: not before that is durable.
+            self.await_defined(true, turn);
             return Ok(0);
         };
         self.check_owner(&queue, session.connection)?;
