@@ -446,10 +446,8 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
         }
         return;
     }
-    if manual {
-        if consumer.credit.release(n as u32) {
-            consumer.sink.credit_returned(&consumer.info);
-        }
+    if manual && consumer.credit.release(n as u32) {
+        consumer.sink.credit_returned(&consumer.info);
     }
     round.settled.truncate(settled_before);
     // Its connection is winding down; the others go on without it.
