@@ -81,10 +81,6 @@ pub(crate) fn transactional_consumer(addr: SocketAddr, queue: &str) -> Peer {
     c
 }
 
-fn method_frame(method: impl Method) -> Vec<u8> {
-    encode(METHOD, 1, &method_payload(&method.into_class()))
-}
-
 /// All frames of one persistent message.
 fn publish_frames(exchange: &str, key: &str, body: &[u8]) -> Vec<u8> {
     let mut frames = method_frame(publish(exchange, key));

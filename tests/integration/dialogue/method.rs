@@ -272,3 +272,8 @@ pub(crate) fn close_channel() -> channel::Close {
         method_id: 0,
     }
 }
+
+/// A whole frame of a method on channel 1, for tests that write several at once.
+pub(crate) fn method_frame(method: impl Method) -> Vec<u8> {
+    encode(METHOD, 1, &method_payload(&method.into_class()))
+}

@@ -308,6 +308,32 @@ fn h113_cancel_when_the_queue_is_deleted() {
     watcher.call(1, qos(0));
 }
 
+/// The notice of the first consumer's end was taken for the second one's, which has the same tag:
+/// it was told it had been cancelled, and stayed on its queue as a consumer nobody could reach.
+#[test]
+fn h113_a_late_notice_spares_the_next_consumer_of_that_tag() {
+    let mut c = client();
+    let (q1, q2) = (unique("h113a"), unique("h113b"));
+    for q in [&q1, &q2] {
+        c.call(1, declare(q));
+    }
+    c.call(1, consume(&q1, "t"));
+    let frames = [
+        method_frame(delete(&q1)),
+        method_frame(cancel("t")),
+        method_frame(consume(&q2, "t")),
+    ];
+    c.send_bytes(&frames.concat());
+    let _: queue::DeleteOk = c.expect(1);
+    let _: basic::CancelOk = c.expect(1);
+    let _: basic::ConsumeOk = c.expect(1);
+    c.put(&q2, "for the second");
+    c.expect_bodies(&["for the second"]);
+    c.call(1, cancel("t"));
+    assert_eq!(c.call(1, declare_passive(&q2)).consumer_count, 0);
+    c.call(1, delete(&q2));
+}
+
 #[test]
 fn h113_no_cancel_without_the_capability() {
     let mut c = client();

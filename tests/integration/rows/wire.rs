@@ -22,10 +22,6 @@ fn body(bytes: &[u8]) -> Vec<u8> {
     encode(BODY, 1, bytes)
 }
 
-fn method(method: impl Method) -> Vec<u8> {
-    encode(METHOD, 1, &method_payload(&method.into_class()))
-}
-
 #[test]
 fn w01_body_in_any_number_of_frames() {
     let mut c = client();
@@ -203,9 +199,9 @@ const NO_HEADER: &str = "UNEXPECTED_FRAME - expected content header for class 60
 
 #[test]
 fn w14_method_instead_of_a_header() {
-    let publish = method(publish("", "w14"));
+    let publish = method_frame(publish("", "w14"));
     refused(
-        &[publish.clone(), method(qos(1))].concat(),
+        &[publish.clone(), method_frame(qos(1))].concat(),
         505,
         NO_HEADER,
         (60, 40),
@@ -217,7 +213,7 @@ fn w14_method_instead_of_a_header() {
 fn w15_header_of_another_class() {
     let header = encode(HEADER, 1, &raw_header_payload(50, 0, 1, &[0, 0]));
     refused(
-        &[method(publish("", "w15")), header].concat(),
+        &[method_frame(publish("", "w15")), header].concat(),
         505,
         "UNEXPECTED_FRAME - expected content header for class 60, got one for class 50 instead",
         (60, 40),
@@ -228,7 +224,7 @@ fn w15_header_of_another_class() {
 fn w16_header_with_a_weight() {
     let header = encode(HEADER, 1, &raw_header_payload(60, 1, 1, &[0, 0]));
     refused(
-        &[method(publish("", "w16")), header].concat(),
+        &[method_frame(publish("", "w16")), header].concat(),
         505,
         NO_HEADER,
         (60, 40),
@@ -238,7 +234,12 @@ fn w16_header_with_a_weight() {
 #[test]
 fn w17_method_instead_of_a_body() {
     refused(
-        &[method(publish("", "w17")), header(5), method(qos(1))].concat(),
+        &[
+            method_frame(publish("", "w17")),
+            header(5),
+            method_frame(qos(1)),
+        ]
+        .concat(),
         505,
         "UNEXPECTED_FRAME - expected content body, got non content body frame instead",
         (60, 40),

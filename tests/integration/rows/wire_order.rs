@@ -5,10 +5,6 @@ use crate::{
     harness::{client, unique},
 };
 
-fn method_frame(method: impl Method) -> Vec<u8> {
-    encode(METHOD, 1, &method_payload(&method.into_class()))
-}
-
 #[test]
 fn w36_frames_after_connection_close_are_ignored() {
     let mut c = client();
