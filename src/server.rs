@@ -316,10 +316,15 @@ fn server_properties(config: &Config) -> FieldTable {
     };
     text("cluster_name", &config.cluster_name);
     text("copyright", "Copyright (c) the Warren authors");
-    text("information", "Licensed under the Apache License 2.0");
+    text(
+        "information",
+        concat!("Warren ", env!("CARGO_PKG_VERSION"), ", Apache License 2.0"),
+    );
     text("platform", concat!("Rust/", env!("CARGO_PKG_RUST_VERSION")));
-    text("product", "Warren");
-    text("version", env!("CARGO_PKG_VERSION"));
+    // Clients choose by these what they may use: kombu, for one, asks only "RabbitMQ" before 4.0 to
+    // change the prefetch of running consumers. This is whose behaviour they get.
+    text("product", "RabbitMQ");
+    text("version", warren_mgmt_ui::RABBITMQ_VERSION);
     properties
 }
 

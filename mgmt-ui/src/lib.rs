@@ -33,7 +33,7 @@ pub use server::serve;
 
 /// The level of RabbitMQ's API that clients may expect: the last one that also knows mirrored
 /// classic queues.
-const RABBITMQ_VERSION: &str = "3.13.7";
+pub const RABBITMQ_VERSION: &str = "3.13.7";
 
 /// What our own name and version are in answers.
 const PRODUCT: &str = "Warren";

@@ -174,7 +174,7 @@ pub(crate) struct Consumers {
     list: Vec<Consumer>,
     able: Vec<Able>,
     /// Who was served last; the next round starts after it.
-    last: usize,
+    last: Option<usize>,
     turn: usize,
     /// Consumers with a batch in this round.
     served: Vec<usize>,
@@ -222,30 +222,37 @@ impl Consumers {
 
     /// Adds one behind those of its priority.
     pub(crate) fn add(&mut self, consumer: Consumer) {
-        let at = self
-            .list
-            .partition_point(|c| c.info.priority >= consumer.info.priority);
+        let priority = consumer.info.priority;
+        let at = self.list.partition_point(|c| c.info.priority >= priority);
         self.list.insert(at, consumer);
+        self.last = self
+            .last
+            .map(|last| if at <= last { last + 1 } else { last });
     }
 
-    /// Removes these; returns how many there were.
+    /// Removes these; returns how many there were. Whose turn it is stays as it was.
     pub(crate) fn remove(&mut self, ids: &[ConsumerId]) -> usize {
-        let before = self.list.len();
-        match ids {
-            [] => {}
-            [id] => self.list.retain(|consumer| consumer.info.id != *id),
-            _ => {
-                let ids: FxHashSet<ConsumerId> = ids.iter().copied().collect();
-                self.list
-                    .retain(|consumer| !ids.contains(&consumer.info.id));
-            }
+        let many: FxHashSet<ConsumerId> = match ids {
+            [] | [_] => FxHashSet::default(),
+            _ => ids.iter().copied().collect(),
+        };
+        let leaves = |consumer: &Consumer| match ids {
+            [id] => consumer.info.id == *id,
+            _ => many.contains(&consumer.info.id),
+        };
+        if let Some(last) = self.last {
+            let served = &self.list[..=last];
+            let stay = served.iter().filter(|consumer| !leaves(consumer)).count();
+            self.last = stay.checked_sub(1);
         }
-        self.last = 0;
+        let before = self.list.len();
+        self.list.retain(|consumer| !leaves(consumer));
         before - self.list.len()
     }
 
     /// Removes all.
     pub(crate) fn clear(&mut self) -> Vec<Consumer> {
+        self.last = None;
         std::mem::take(&mut self.list)
     }
 
@@ -283,10 +290,9 @@ impl Consumers {
 
     /// Collects the able consumers among equals; no more than there are messages for.
     fn find_able(&mut self, group: Range<usize>, wanted: usize, only: Option<ConsumerId>) {
-        let first = if group.contains(&self.last) {
-            self.last + 1
-        } else {
-            group.start
+        let first = match self.last {
+            Some(last) if group.contains(&last) => last + 1,
+            _ => group.start,
         };
         let most = u32::try_from(wanted).unwrap_or(u32::MAX);
         for index in (first..group.end).chain(group.start..first) {
@@ -349,7 +355,7 @@ impl Consumers {
     pub(crate) fn give(&mut self, entry: Entry) {
         let able = &mut self.able[self.turn];
         let consumer = &mut self.list[able.index];
-        self.last = able.index;
+        self.last = Some(able.index);
         able.allowance -= 1;
         if !consumer.info.no_ack && entry.logged() {
             self.newest_logged = self.newest_logged.max(entry.seq);

@@ -127,6 +127,22 @@ fn h110_round_robin_among_equals() {
     assert_eq!(all, [vec![1, 4], vec![2, 5], vec![3, 6]]);
 }
 
+/// The first message went to the second consumer, and a removal changed whose turn it was.
+#[test]
+fn h110_the_turn_begins_with_the_first_and_survives_removals() {
+    let mut state = queue(QueueArguments::default());
+    let mut fx = Effects::default();
+    let takers: Vec<Arc<Taker>> = (0..4).map(|_| taker()).collect();
+    for (id, taker) in (1..).zip(&takers) {
+        state.add_consumer(consumer(id, taker, 0, 0), 0);
+    }
+    publish(&mut state, 1..=2, &mut fx);
+    state.remove_consumer(ConsumerId(1), 0, &mut fx);
+    publish(&mut state, 3..=5, &mut fx);
+    let got: Vec<Vec<u64>> = takers.iter().map(|taker| seqs(taker)).collect();
+    assert_eq!(got, [vec![1], vec![2, 5], vec![3], vec![4]]);
+}
+
 #[test]
 fn h111_higher_priority_first_while_it_has_room() {
     let mut state = queue(QueueArguments::default());

@@ -77,7 +77,7 @@ impl Vhost {
             return self.exchange(&request.name).map(|_| ());
         }
         let kind = ExchangeKind::from_str(&request.kind).map_err(|_| {
-            ReplyError::precondition_failed(format!("invalid exchange type '{}'", request.kind))
+            ReplyError::precondition_failed(format!("unknown exchange type '{}'", request.kind))
         })?;
         session.check_exchange(Access::Configure, &request.name)?;
         let _topology = self.topology.lock();
