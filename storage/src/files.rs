@@ -1,7 +1,7 @@
 //! Numbered append-only files: what is gathered for them in memory, and writing it.
 //!
 //! A [`PieceBuffer`] lives under the lock of a log and decides where bytes will stand; a
-//! [`FileWriter`] lives on the log's thread and puts them there. A file is created when the first
+//! [`FileWriter`] lives on the log's thread and puts them there. A file is begun when the first
 //! byte for it is written, never reopened for appending: a restart begins a new file, so nothing
 //! is ever written after bytes of doubtful fate.
 
@@ -17,6 +17,12 @@ use crate::framing::{FileHeader, FileSeal, FileType, HEADER_BYTES, Seal};
 const HAND_OVER_BYTES: usize = if cfg!(test) { 128 } else { 256 << 10 };
 /// Larger buffers are given back to the allocator after a burst.
 const KEEP_BYTES: usize = 8 << 20;
+/// How many dead segments are kept to be used again: live traffic begins one about as often as
+/// one dies.
+const SPARES: usize = 2;
+const SPARE_SUFFIX: &str = ".spare";
+/// Zeros written at once behind the end of a segment.
+const AHEAD_BYTES: usize = if cfg!(test) { 128 } else { 128 << 10 };
 
 /// Bytes with their place.
 pub(crate) struct Piece {
@@ -138,11 +144,31 @@ impl PieceBuffer {
 }
 
 /// Writes pieces to their files.
+///
+/// A sync is cheap where it changes nothing but contents, and costs half as much again where the
+/// file grows (see ARCHITECTURE.md for the figures). So segments are made of dead ones, full of
+/// old bytes, or, failing that, grow by zeros in advance of small writes. Neither is ever taken
+/// for records: those are tied to their segment. What stands behind the last record is cut off
+/// when the next file begins, durably, so that only the newest has such an end.
 pub(crate) struct FileWriter {
     disk: Arc<dyn Disk>,
     dir: &'static str,
     kind: FileType,
-    current: Option<(u64, Box<dyn DiskFile>)>,
+    /// With it, segments are made of dead ones.
+    recycle_for: Option<StorageId>,
+    current: Option<Current>,
+    /// Names of dead segments that wait to be used again.
+    spares: Vec<String>,
+}
+
+/// The file written to.
+struct Current {
+    number: u64,
+    file: Box<dyn DiskFile>,
+    /// Behind the last byte written for the log.
+    end: u64,
+    /// Behind the last byte there is.
+    len: u64,
 }
 
 impl FileWriter {
@@ -151,17 +177,39 @@ impl FileWriter {
             disk,
             dir,
             kind,
+            recycle_for: None,
             current: None,
+            spares: Vec::new(),
         }
     }
 
-    /// Writes and syncs; false if there was nothing to write. A file is synced before the next
-    /// one is created, so after a crash only the last file can have a torn end.
+    /// Uses dead files again, to begin with those of an earlier run.
+    pub(crate) fn recycling(mut self, storage: StorageId) -> io::Result<Self> {
+        self.recycle_for = Some(storage);
+        for name in self.disk.list(self.dir)? {
+            if !name.ends_with(SPARE_SUFFIX) {
+                continue;
+            }
+            if self.spares.len() < SPARES {
+                self.spares.push(name);
+            } else {
+                self.disk.remove(&join(self.dir, &name))?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Writes and syncs; false if there was nothing to write.
     pub(crate) fn write(&mut self, pieces: &[Piece]) -> io::Result<bool> {
         let mut created = false;
         for piece in pieces {
             created |= piece.offset == 0;
-            self.file(piece)?.write_at(&piece.bytes, piece.offset)?;
+            self.put(piece)?;
+        }
+        if let Some(current) = &mut self.current
+            && self.recycle_for.is_some()
+        {
+            current.grow_ahead(pieces);
         }
         if !pieces.is_empty() {
             self.sync()?;
@@ -172,40 +220,109 @@ impl FileWriter {
         Ok(!pieces.is_empty())
     }
 
-    fn file(&mut self, piece: &Piece) -> io::Result<&dyn DiskFile> {
-        if self
-            .current
-            .as_ref()
-            .is_none_or(|(number, _)| *number != piece.file)
-        {
+    fn put(&mut self, piece: &Piece) -> io::Result<()> {
+        let is_current = |current: &Current| current.number == piece.file;
+        if !self.current.as_ref().is_some_and(is_current) {
             if piece.offset != 0 {
                 return Err(io::Error::other(
                     "the file was not written from its beginning",
                 ));
             }
-            self.sync()?;
-            let path = join(self.dir, &self.kind.name(piece.file));
-            self.current = Some((piece.file, self.disk.create(&path)?));
+            self.finish()?;
+            self.current = Some(self.begin(piece)?);
         }
-        match &self.current {
-            Some((_, file)) => Ok(&**file),
-            None => Err(io::Error::other("no file")),
+        let Some(current) = &mut self.current else {
+            return Err(io::Error::other("no file"));
+        };
+        current.file.write_at(&piece.bytes, piece.offset)?;
+        current.end = piece.offset + piece.bytes.len() as u64;
+        current.len = current.len.max(current.end);
+        Ok(())
+    }
+
+    /// The file for the piece, which is its first: a spare one or a new one.
+    fn begin(&mut self, piece: &Piece) -> io::Result<Current> {
+        let (number, path) = (piece.file, self.path(piece.file));
+        let (Some(storage), Some(name)) = (self.recycle_for, self.spares.pop()) else {
+            let file = self.disk.create(&path)?;
+            let (end, len) = (0, 0);
+            return Ok(Current {
+                number,
+                file,
+                end,
+                len,
+            });
+        };
+        let spare = join(self.dir, &name);
+        let file = self.disk.open(&spare)?;
+        let header = FileHeader {
+            kind: self.kind,
+            storage,
+            number,
+            index: piece.index,
+        };
+        // On disk before the name is: a file of this name never has the header of another.
+        file.write_at(&header.encode(), 0)?;
+        file.sync_data()?;
+        let len = file.len()?;
+        self.disk.rename(&spare, &path)?;
+        Ok(Current {
+            number,
+            file,
+            end: 0,
+            len,
+        })
+    }
+
+    /// Syncs the current file without what stands behind its last record. A file is finished
+    /// before the next one is created, so after a crash only the last can have a torn end.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        if current.len > current.end {
+            current.file.set_len(current.end)?;
+            current.len = current.end;
         }
+        current.file.sync_data()
     }
 
     fn sync(&self) -> io::Result<()> {
         self.current
             .as_ref()
-            .map_or(Ok(()), |(_, file)| file.sync_data())
+            .map_or(Ok(()), |current| current.file.sync_data())
     }
 
     pub(crate) fn path(&self, number: u64) -> String {
         join(self.dir, &self.kind.name(number))
     }
 
-    /// Removes a file, durably: when this returns, what refers to it may go too.
-    pub(crate) fn remove(&self, number: u64) -> io::Result<()> {
-        self.disk.remove(&self.path(number))?;
+    /// Removes a file, durably: when this returns, what refers to it may go too. The file itself
+    /// may stay, under a name that means nothing.
+    pub(crate) fn remove(&mut self, number: u64) -> io::Result<()> {
+        let path = self.path(number);
+        if self.recycle_for.is_some() && self.spares.len() < SPARES {
+            let name = format!("{number:016x}{SPARE_SUFFIX}");
+            self.disk.rename(&path, &join(self.dir, &name))?;
+            self.spares.push(name);
+        } else {
+            self.disk.remove(&path)?;
+        }
         self.disk.sync_dir(self.dir)
+    }
+}
+
+impl Current {
+    /// Writes zeros behind the end when small writes have reached it, so that the next ones do
+    /// not make the file grow. Large ones would only pay twice.
+    fn grow_ahead(&mut self, written: &[Piece]) {
+        let bytes: usize = written.iter().map(|piece| piece.bytes.len()).sum();
+        if self.end < self.len || bytes > AHEAD_BYTES / 4 {
+            return;
+        }
+        // Nothing depends on it; a disk that is full says so when a record is written.
+        if self.file.write_at(&[0; AHEAD_BYTES], self.end).is_ok() {
+            self.len = self.end + AHEAD_BYTES as u64;
+        }
     }
 }

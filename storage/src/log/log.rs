@@ -81,8 +81,14 @@ impl MessageLog {
                 }
             })?;
         let stats = Arc::new(Mutex::new(SegmentStats::default()));
+        let files = FileWriter::new(Arc::clone(dir.disk()), LOG_DIR, FileType::Segment)
+            .recycling(dir.storage_id())
+            .map_err(|source| OpenError::Unwritable {
+                path: dir.path(),
+                source,
+            })?;
         let mut writer = Writer {
-            files: FileWriter::new(Arc::clone(dir.disk()), LOG_DIR, FileType::Segment),
+            files,
             table: found.table,
             stats: Arc::clone(&stats),
             _dir: dir.clone(),
@@ -333,6 +339,12 @@ impl Sink<Work> for Writer {
         self.table.apply(&work.deltas);
         self.remove_dead_segments();
         self.publish_stats();
+    }
+
+    fn stopped(&mut self) {
+        if let Err(error) = self.files.finish() {
+            tracing::warn!("cannot cut the end of the newest segment: {error}");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod damage;
 mod durability;
 mod model;
+mod recycle;
 
 use std::sync::Arc;
 

@@ -1,0 +1,66 @@
+//! Dead segments are used again: their old bytes are never taken for records.
+
+use super::*;
+
+const SEGMENT_BYTES: u32 = 1000;
+
+/// Appends a message to queue 1 and settles the one before; so segments die as they are filled.
+fn pass_through(log: &MessageLog, seqs: std::ops::Range<Seq>) {
+    let mut before = None;
+    let mut batch = Batch::new();
+    for seq in seqs {
+        let segment = log
+            .append(&mut one(seq, &[b'x'; 90]), true)
+            .unwrap()
+            .segment;
+        if let Some((seq, segment)) = before.replace((seq, segment)) {
+            batch.settle(QueueId(1), seq, segment);
+            log.append(&mut batch, true).unwrap();
+        }
+        log.wait_durable(log.end()).unwrap();
+    }
+}
+
+fn names(disk: &MemDisk, end: &str) -> Vec<String> {
+    let files = disk.files().into_keys();
+    files.filter(|path| path.ends_with(end)).collect()
+}
+
+#[test]
+fn dead_segments_become_new_ones() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, SEGMENT_BYTES);
+    pass_through(&log, 0..200);
+    assert!(log.segments().newest > 10);
+    let (segments, spares) = (names(&disk, ".wlog").len(), names(&disk, ".spare").len());
+    assert!(segments <= 4 && spares <= 2, "{segments} and {spares}");
+    log.close().unwrap();
+    // An orderly end leaves nothing behind the last record.
+    let (log, report, seen) = open(&disk, SEGMENT_BYTES);
+    assert_eq!((report.cut_tail_bytes, report.damaged.len()), (0, 0));
+    assert_eq!(seen.len(), 1);
+    // The next run goes on with what is spare.
+    pass_through(&log, 1000..1010);
+    assert!(names(&disk, ".spare").len() < spares.max(1));
+}
+
+#[test]
+fn old_bytes_behind_the_end_are_no_messages_and_no_damage() {
+    for keep in [false, true] {
+        for last in 100..140 {
+            let disk = MemDisk::new();
+            let (log, ..) = open(&disk, SEGMENT_BYTES);
+            pass_through(&log, 0..last);
+            disk.crash(&mut |n| if keep { n - 1 } else { 0 });
+            drop(log);
+            let (log, report, seen) = open(&disk, SEGMENT_BYTES);
+            assert_eq!(report.damaged, [], "{last}");
+            let seqs: Vec<_> = seen.iter().map(|message| message.targets[0].seq).collect();
+            assert_eq!(seqs, [last - 1], "{keep}");
+            // What was cut off is cut off for good.
+            log.close().unwrap();
+            let (_, report, _) = open(&disk, SEGMENT_BYTES);
+            assert_eq!((report.cut_tail_bytes, report.damaged.len()), (0, 0));
+        }
+    }
+}
