@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use warren_amqp::ReplyError;
-use warren_storage::{DataDir, LogOptions, MessageLog, OpenError};
+use warren_storage::{DataDir, MessageLog, OpenError};
 
 use crate::alarms::Alarms;
 use crate::auth::LoopbackUsers;
@@ -101,8 +101,7 @@ impl Broker {
             next_transient_queue: AtomicU64::new(1),
         });
         let vhosts = recovery::rebuild_vhosts(&shared, now_ms);
-        let log =
-            recovery::recover_messages(&shared, &dir, LogOptions::default(), &vhosts, now_ms)?;
+        let log = recovery::recover_messages(&shared, &dir, &vhosts, now_ms)?;
         let broker = Self {
             settings,
             shared,

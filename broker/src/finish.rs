@@ -106,7 +106,7 @@ impl Broker {
             }
         }
         if entry.logged() {
-            turn.log.settle(queue.id(), entry.seq, entry.segment);
+            turn.log.settle(queue.id(), entry.seq);
         }
     }
 
@@ -120,17 +120,14 @@ impl Broker {
             .filter(|(queue, _)| queue.durable() && chunk.meta(0).persistent())
             .map(|(queue, seq)| (queue.id(), *seq))
             .collect();
-        let mut segment = 0;
+        let mut in_log = false;
         if !logged.is_empty() {
             record_message(&mut log, &logged, chunk, 0, turn.now_ms());
-            segment = self
-                .log()
-                .append(&mut log, false)
-                .map_or(0, |appended| appended.segment);
+            in_log = self.log().append(&mut log, false).is_ok();
         }
         let mut rejected = Vec::new();
         for (queue, seq) in targets.iter().zip(seqs) {
-            queue.enqueue(chunk, &[(0, 1)], seq, segment, turn, &mut rejected);
+            queue.enqueue(chunk, &[(0, 1)], seq, in_log, turn, &mut rejected);
         }
     }
 }

@@ -293,8 +293,8 @@ impl Broker {
             batch.record(&chunk, turn.now_ms());
         }
         let urgent = batch.runs.iter().any(|run| run.first_confirm != 0);
-        let (segment, position) = self.append_published(batch, urgent, turn);
-        self.enqueue_slots(batch, &chunk, segment, turn);
+        let (logged, position) = self.append_published(batch, urgent, turn);
+        self.enqueue_slots(batch, &chunk, logged, turn);
         batch.outcome(position);
         batch.runs.clear();
         batch.slots.clear();
@@ -316,13 +316,13 @@ impl Broker {
         batch.record(&chunk, turn.now_ms());
         for (queue, _, entries) in acks.iter_mut() {
             for entry in entries.iter_mut().filter(|entry| entry.logged()) {
-                batch.log.settle(queue.id(), entry.seq, entry.segment);
+                batch.log.settle(queue.id(), entry.seq);
                 // Logged here, as part of the transaction: the queue must not log it again.
-                entry.segment = 0;
+                entry.logged = false;
             }
         }
         batch.log.end_tx();
-        let (segment, position) = self.append_published(batch, true, turn);
+        let (logged, position) = self.append_published(batch, true, turn);
         if position == NEVER {
             // Nothing of it happens: the publishes are dropped, the deliveries come back.
             batch.runs.clear();
@@ -332,7 +332,7 @@ impl Broker {
             }
             return (NEVER, false);
         }
-        self.enqueue_slots(batch, &chunk, segment, turn);
+        self.enqueue_slots(batch, &chunk, logged, turn);
         let refused = !batch.rejected.is_empty();
         batch.runs.clear();
         batch.slots.clear();
@@ -346,7 +346,7 @@ impl Broker {
         &self,
         batch: &mut PublishBatch,
         chunk: &Arc<Chunk>,
-        segment: u32,
+        logged: bool,
         turn: &mut Turn,
     ) {
         batch.rejected.clear();
@@ -355,7 +355,7 @@ impl Broker {
                 chunk,
                 &slot.ranges,
                 slot.first_seq,
-                segment,
+                logged,
                 turn,
                 &mut batch.rejected,
             );
@@ -369,17 +369,17 @@ impl Broker {
         batch: &mut PublishBatch,
         urgent: bool,
         turn: &mut Turn,
-    ) -> (u32, Position) {
+    ) -> (bool, Position) {
         if batch.log.is_empty() {
-            return (0, 0);
+            return (false, 0);
         }
         // What is confirmed for a queue must find its queue after a restart.
         for slot in batch.slots.list.iter().filter(|slot| slot.queue.durable()) {
             turn.need_catalog(slot.queue.defined_at());
         }
         match self.log().append(&mut batch.log, urgent) {
-            Ok(appended) => (appended.segment, appended.end),
-            Err(_) => (0, NEVER),
+            Ok(appended) => (true, appended.end),
+            Err(_) => (false, NEVER),
         }
     }
 }
@@ -402,6 +402,7 @@ pub(crate) fn record_message(
     log.message(
         now_ms,
         meta.flags,
+        body.len() as u32,
         targets,
         &[&prefix, address, header, body],
     );

@@ -6,11 +6,14 @@ use std::sync::atomic::Ordering;
 use dashmap::DashMap;
 use rustc_hash::FxHashMap;
 use warren_exchanges::{Destination, ExchangeKind};
-use warren_storage::{Batch, DataDir, LogOptions, MessageLog, OpenError, QueueId};
+use warren_storage::{
+    Batch, DataDir, LogOptions, MessageLog, OpenError, QueueId, ReadEnd, ReadError, ReadLimit,
+    RecoveredQueue, Stored,
+};
 
 use crate::arguments::{alternate_exchange, parse_queue_arguments};
 use crate::broker::{Broker, Shared};
-use crate::message::{CHUNK_TARGET_BYTES, Chunk, Message};
+use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PERSISTENT, Message};
 use crate::publish::read_record;
 use crate::queue::{Entry, Queue, QueueDefinition, QueueHandle};
 use crate::turn::Turn;
@@ -104,66 +107,75 @@ fn install(vhost: &Arc<Vhost>, request: BindingRequest) {
     }
 }
 
-/// Messages recovered so far: the open chunk and what each queue gets.
-struct Recovered {
-    queues: FxHashMap<QueueId, (Arc<Queue>, Vec<Entry>)>,
+/// How the log is to look at the broker's messages.
+pub(crate) fn log_options() -> LogOptions {
+    LogOptions {
+        weigh: |flags, payload| {
+            read_record(flags, payload).map_or(0, |(_, [_, _, body])| body.len() as u32)
+        },
+        transient: |flags| flags & FLAG_PERSISTENT == 0,
+        ..LogOptions::default()
+    }
+}
+
+/// The messages of one queue while they are read back: the open chunk and what is in it.
+#[derive(Default)]
+struct Reading {
     chunk: Chunk,
     chunk_ms: u64,
-    /// Entries of messages still in the open chunk: queue and everything but the message.
-    waiting: Vec<(QueueId, u32, Waiting)>,
-    /// Settlements of messages whose queue is gone.
-    orphans: Batch,
-    messages: u64,
+    /// Number and index in the open chunk.
+    waiting: Vec<(u64, u32)>,
+    entries: Vec<Entry>,
+    /// Numbers whose messages cannot be read.
+    lost: Vec<u64>,
 }
 
-/// The parts of an entry that do not need the chunk closed.
-struct Waiting {
-    seq: u64,
-    segment: u32,
-    redelivered: bool,
-    deliveries: u16,
-}
-
-impl Recovered {
-    fn take(&mut self, found: &warren_storage::RecoveredMessage<'_>) {
-        let Some((meta, parts)) = read_record(found.flags, found.payload) else {
-            return;
-        };
-        if found.enqueued_ms != self.chunk_ms || self.chunk.bytes() >= CHUNK_TARGET_BYTES {
-            self.close_chunk();
-            self.chunk_ms = found.enqueued_ms;
-        }
-        let mut index = None;
-        for target in found.targets {
-            if !self.queues.contains_key(&target.queue) {
-                self.orphans.settle(target.queue, target.seq, found.segment);
-                continue;
+impl Reading {
+    fn take(&mut self, stored: Stored<'_>, queue: &RecoveredQueue) {
+        let (seq, enqueued_ms, flags, payload) = match stored {
+            Stored::Message {
+                seq,
+                enqueued_ms,
+                flags,
+                payload,
+            } => (seq, enqueued_ms, flags, payload),
+            Stored::Lost {
+                seq,
+                segment,
+                offset,
+            } => {
+                tracing::error!(
+                    queue = queue.queue.0,
+                    seq,
+                    segment,
+                    offset,
+                    "a message is damaged on disk and lost"
+                );
+                return self.lost.push(seq);
             }
-            let [address, header, body] = parts;
-            let index = *index.get_or_insert_with(|| self.chunk.push(address, header, body, meta));
-            let entry = Waiting {
-                seq: target.seq,
-                segment: found.segment,
-                redelivered: target.redelivered,
-                deliveries: u16::try_from(target.delivery_count).unwrap_or(u16::MAX),
-            };
-            self.waiting.push((target.queue, index, entry));
-            self.messages += 1;
+        };
+        let Some((meta, [address, header, body])) = read_record(flags, payload) else {
+            return self.lost.push(seq);
+        };
+        if enqueued_ms != self.chunk_ms || self.chunk.bytes() >= CHUNK_TARGET_BYTES {
+            self.close_chunk(queue);
+            self.chunk_ms = enqueued_ms;
         }
+        let index = self.chunk.push(address, header, body, meta);
+        self.waiting.push((seq, index));
     }
 
-    fn close_chunk(&mut self) {
+    fn close_chunk(&mut self, queue: &RecoveredQueue) {
         let chunk = std::mem::take(&mut self.chunk).share(self.chunk_ms);
-        for (queue, index, entry) in self.waiting.drain(..) {
-            let Some((_, entries)) = self.queues.get_mut(&queue) else {
-                continue;
-            };
-            entries.push(Entry {
-                seq: entry.seq,
+        for (seq, index) in self.waiting.drain(..) {
+            let count = queue.counts.binary_search_by_key(&seq, |(seq, _)| *seq);
+            let deliveries = count.map_or(0, |at| queue.counts[at].1);
+            self.entries.push(Entry {
+                seq,
                 message: Message::new(&chunk, index),
-                segment: entry.segment,
-                deliveries: entry.deliveries,
-                redelivered: entry.redelivered,
+                logged: true,
+                deliveries: u16::try_from(deliveries).unwrap_or(u16::MAX),
+                redelivered: queue.delivered_up_to >= Some(seq),
                 level: 0,
                 deadline_ms: u64::MAX,
             });
@@ -171,59 +183,71 @@ impl Recovered {
     }
 }
 
+/// All of a queue's messages; those that cannot be read any more are settled in `settled`.
+fn read_queue(
+    log: &MessageLog,
+    queue: &RecoveredQueue,
+    settled: &mut Batch,
+) -> Result<Vec<Entry>, ReadError> {
+    let limit = ReadLimit {
+        messages: 4096,
+        bytes: 1 << 20,
+    };
+    let (mut reading, mut from) = (Reading::default(), 0);
+    while let ReadEnd::Next(next) =
+        log.read(queue.queue, from, queue.highest, limit, &mut |stored| {
+            reading.take(stored, queue);
+        })?
+    {
+        from = next;
+    }
+    reading.close_chunk(queue);
+    for seq in reading.lost {
+        settled.settle(queue.queue, seq);
+    }
+    Ok(reading.entries)
+}
+
 /// Opens the commit log and puts its live messages into their queues.
 pub(crate) fn recover_messages(
     shared: &Shared,
     dir: &DataDir,
-    options: LogOptions,
     vhosts: &DashMap<String, Arc<Vhost>>,
     now_ms: u64,
 ) -> Result<MessageLog, OpenError> {
     let all = vhosts.iter().flat_map(|vhost| vhost.queues());
-    let mut recovered = Recovered {
-        queues: all.map(|queue| (queue.id(), (queue, Vec::new()))).collect(),
-        chunk: Chunk::default(),
-        chunk_ms: 0,
-        waiting: Vec::new(),
-        orphans: Batch::new(),
-        messages: 0,
-    };
-    let (log, report) = MessageLog::open(dir, options, &mut |found| recovered.take(&found))?;
-    recovered.close_chunk();
-    for damage in &report.damaged {
-        let warren_storage::Damage {
-            segment,
-            offset,
-            len,
-        } = *damage;
-        tracing::error!(
-            segment,
-            offset,
-            len,
-            "damaged bytes in the commit log were skipped"
-        );
-    }
-    for (queue, seq) in &report.highest_seqs {
+    let queues: FxHashMap<QueueId, Arc<Queue>> = all.map(|queue| (queue.id(), queue)).collect();
+    let (log, report) = MessageLog::open(dir, log_options())?;
+    // With definitions lost to damage, an unknown queue may be one of the lost: keep its messages.
+    let keep_unknown = !shared.catalog.damage().is_empty();
+    let mut settled = Batch::new();
+    for found in &report.queues {
         // A number the log knows is never given out again, even if its declare was lost.
         shared
             .next_durable_queue
-            .fetch_max(queue.0 + 1, Ordering::Relaxed);
-        if let Some((queue, _)) = recovered.queues.get(queue) {
-            queue.number_above(*seq);
-        }
+            .fetch_max(found.queue.0 + 1, Ordering::Relaxed);
+        let Some(queue) = queues.get(&found.queue) else {
+            for (first, last) in found.live.iter().filter(|_| !keep_unknown) {
+                settled.settle_range(found.queue, *first, *last);
+            }
+            continue;
+        };
+        queue.number_above(found.highest);
+        let entries =
+            read_queue(&log, found, &mut settled).map_err(|error| OpenError::Unreadable {
+                path: dir.path(),
+                source: std::io::Error::other(error),
+            })?;
+        queue.recover(entries, now_ms);
     }
     tracing::info!(
-        messages = recovered.messages,
+        messages = report.messages,
         segments = report.segments,
         cut_tail_bytes = report.cut_tail_bytes,
         "commit log recovered"
     );
-    // With definitions lost to damage, an unknown queue may be one of the lost: keep its messages.
-    if !recovered.orphans.is_empty() && shared.catalog.damage().is_empty() {
-        let _ = log.append(&mut recovered.orphans, false);
-    }
-    for (queue, entries) in recovered.queues.into_values() {
-        queue.recover(entries, now_ms);
+    if !settled.is_empty() {
+        let _ = log.append(&mut settled, false);
     }
     Ok(log)
 }

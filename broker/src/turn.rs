@@ -106,8 +106,8 @@ impl Turn {
             self.log.delivered(queue.id(), fx.delivered_up_to);
             fx.delivered_up_to = 0;
         }
-        for (seq, segment) in fx.settled.drain(..) {
-            self.log.settle(queue.id(), seq, segment);
+        for seq in fx.settled.drain(..) {
+            self.log.settle(queue.id(), seq);
         }
         for (entry, reason) in fx.dead.drain(..) {
             if queue.dead_letter().is_some() {
@@ -117,7 +117,7 @@ impl Turn {
                     reason,
                 });
             } else if entry.logged() {
-                self.log.settle(queue.id(), entry.seq, entry.segment);
+                self.log.settle(queue.id(), entry.seq);
             }
         }
         if std::mem::take(&mut fx.auto_delete) {

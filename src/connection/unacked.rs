@@ -132,7 +132,7 @@ mod tests {
         Entry {
             seq,
             message,
-            segment: 0,
+            logged: false,
             deliveries: 0,
             redelivered: false,
             level: 0,

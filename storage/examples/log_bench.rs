@@ -1,15 +1,18 @@
-//! How many durable messages a second the log takes, beside what the disk does by itself.
+//! How many durable messages a second the log takes, beside what the disk does by itself; then how
+//! fast a backlog is read back at a start and what memory it needs.
 //!
-//! `cargo run --release -p warren-storage --example log_bench [directory] [seconds]`
+//! `cargo run --release -p warren-storage --example log_bench [directory] [seconds] [backlog]...`
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use warren_storage::{Batch, DataDir, LogOptions, MessageLog, QueueId};
+use warren_storage::{Batch, DataDir, LogOptions, MessageLog, QueueId, ReadEnd, ReadLimit, Stored};
 
-const PAYLOAD: [u8; 100] = [7; 100];
+/// What a message takes beside its body, and a body of 128 bytes.
+const PAYLOAD: [u8; 180] = [7; 180];
+const BODY: u32 = 128;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
@@ -23,37 +26,87 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for window in [1, 10, 100, 1000] {
         confirmed(Path::new(&path), window, time)?;
     }
-    restart(Path::new(&path), 1_000_000)?;
+    let mut backlogs: Vec<u64> = args.map(|text| text.parse()).collect::<Result<_, _>>()?;
+    if backlogs.is_empty() {
+        backlogs.push(1_000_000);
+    }
+    for messages in backlogs {
+        restart(Path::new(&path), messages)?;
+    }
     std::fs::remove_dir_all(&path)?;
     Ok(())
 }
 
-/// How long it takes to read a backlog back.
+/// How long it takes to find a backlog again, and to read some of it back.
 fn restart(path: &Path, messages: u64) -> Result<(), Box<dyn std::error::Error>> {
-    let dir = DataDir::open(path.join("restart"))?;
-    let (log, _) = MessageLog::open(&dir, LogOptions::default(), &mut |_| {})?;
+    let path = path.join(format!("backlog-{messages}"));
+    let dir = DataDir::open(&path)?;
+    let (log, _) = MessageLog::open(&dir, LogOptions::default())?;
     let mut batch = Batch::new();
     let start = Instant::now();
     for seq in 0..messages {
-        batch.message(0, 0, &[(QueueId(seq % 100), seq / 100)], &[&PAYLOAD]);
+        let target = [(QueueId(seq % 10), seq / 10)];
+        batch.message(0, 0, BODY, &target, &[&PAYLOAD]);
         if batch.bytes() > 64 << 10 {
             log.append(&mut batch, false)?;
+            while log.buffered_bytes() > 64 << 20 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
     log.append(&mut batch, true)?;
-    log.close()?;
-    println!("{messages} messages written in {:?}", start.elapsed());
-    let (start, mut bytes) = (Instant::now(), 0);
-    let (log, report) = MessageLog::open(&dir, LogOptions::default(), &mut |found| {
-        bytes += found.payload.len()
-    })?;
+    log.wait_durable(log.end())?;
     println!(
-        "{} messages, {bytes} bytes read back in {:?}",
-        report.messages,
-        start.elapsed()
+        "{messages} messages written in {:?}, {} MB resident",
+        start.elapsed(),
+        resident_mb()
     );
     log.close()?;
+    drop((log, dir));
+    for _ in 0..2 {
+        let start = Instant::now();
+        let dir = DataDir::open(&path)?;
+        let (log, report) = MessageLog::open(&dir, LogOptions::default())?;
+        println!(
+            "{} messages found in {:?}, {} MB resident (peak {})",
+            report.messages,
+            start.elapsed(),
+            resident_mb(),
+            status("VmHWM") / 1024
+        );
+        let limit = ReadLimit {
+            messages: 4096,
+            bytes: 1 << 20,
+        };
+        let (start, mut read, mut from) = (Instant::now(), 0u64, 0);
+        while read < 100_000
+            && let ReadEnd::Next(next) =
+                log.read(QueueId(3), from, u64::MAX, limit, &mut |stored| {
+                    read += u64::from(matches!(stored, Stored::Message { .. }));
+                })?
+        {
+            from = next;
+        }
+        println!(
+            "{read} messages of one of ten queues read in {:?}",
+            start.elapsed()
+        );
+        log.close()?;
+    }
+    std::fs::remove_dir_all(&path)?;
     Ok(())
+}
+
+/// A value of this process's status, in KiB.
+fn status(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(name));
+    let value = line.and_then(|line| line.split_whitespace().nth(1));
+    value.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn resident_mb() -> u64 {
+    status("VmRSS") / 1024
 }
 
 fn plain(path: &Path, time: Duration) -> std::io::Result<f64> {
@@ -77,13 +130,13 @@ fn plain(path: &Path, time: Duration) -> std::io::Result<f64> {
 fn confirmed(path: &Path, window: u64, time: Duration) -> Result<(), Box<dyn std::error::Error>> {
     let path = path.join(format!("window-{window}"));
     let dir = DataDir::open(&path)?;
-    let (log, _) = MessageLog::open(&dir, LogOptions::default(), &mut |_| {})?;
+    let (log, _) = MessageLog::open(&dir, LogOptions::default())?;
     let (mut batch, mut sent, half) = (Batch::new(), 0, window.div_ceil(2));
     let mut outstanding = std::collections::VecDeque::new();
     let (start, cpu) = (Instant::now(), cpu());
     while start.elapsed() < time {
         for _ in 0..half {
-            batch.message(0, 0, &[(QueueId(1), sent)], &[&PAYLOAD]);
+            batch.message(0, 0, BODY, &[(QueueId(1), sent)], &[&PAYLOAD]);
             sent += 1;
         }
         let appended = log.append(&mut batch, true)?;
@@ -93,7 +146,7 @@ fn confirmed(path: &Path, window: u64, time: Duration) -> Result<(), Box<dyn std
                 break;
             };
             log.wait_durable(appended.end)?;
-            seqs.for_each(|seq| batch.settle(QueueId(1), seq, appended.segment));
+            seqs.for_each(|seq| batch.settle(QueueId(1), seq));
         }
     }
     let (took, cpu) = (start.elapsed().as_secs_f64(), self::cpu() - cpu);

@@ -155,6 +155,25 @@ impl<G: Gather> Committer<G> {
         }
     }
 
+    /// Lets the thread write at once.
+    pub(crate) fn hurry(&self) {
+        if self.shared.open.lock().mark_dirty(true) {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Nothing will become durable any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.stopped.load(Ordering::Acquire) || self.shared.failure.get().is_some()
+    }
+
+    /// Whether the caller is the log's thread, which cannot wait for itself.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        let thread = self.thread.lock();
+        let own = thread.as_ref().map(|handle| handle.thread().id());
+        own == Some(std::thread::current().id())
+    }
+
     pub(crate) fn durable(&self) -> u64 {
         self.shared.durable.load(Ordering::Acquire)
     }

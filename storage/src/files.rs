@@ -8,6 +8,8 @@
 use std::io;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::dir::StorageId;
 use crate::disk::{Disk, DiskFile, join};
 use crate::framing::record::seal_all;
@@ -155,10 +157,67 @@ pub(crate) struct FileWriter {
     dir: &'static str,
     kind: FileType,
     /// With it, segments are made of dead ones.
-    recycle_for: Option<StorageId>,
+    recycle: Option<(StorageId, Arc<Spares>)>,
     current: Option<Current>,
-    /// Names of dead segments that wait to be used again.
-    spares: Vec<String>,
+}
+
+/// Dead files that wait to be used again.
+pub(crate) struct Spares {
+    disk: Arc<dyn Disk>,
+    dir: &'static str,
+    kind: FileType,
+    names: Mutex<Vec<String>>,
+}
+
+impl Spares {
+    /// Begins with those of an earlier run.
+    pub(crate) fn find(disk: Arc<dyn Disk>, dir: &'static str, kind: FileType) -> io::Result<Self> {
+        let mut names = Vec::new();
+        for name in disk.list(dir)? {
+            if !name.ends_with(SPARE_SUFFIX) {
+                continue;
+            }
+            if names.len() < SPARES {
+                names.push(name);
+            } else {
+                disk.remove(&join(dir, &name))?;
+            }
+        }
+        Ok(Self {
+            disk,
+            dir,
+            kind,
+            names: Mutex::new(names),
+        })
+    }
+
+    /// Removes files, durably: when this returns, what refers to them may go too. A file itself
+    /// may stay, under a name that means nothing. One that is not there any more is no error.
+    pub(crate) fn retire(&self, numbers: &[u64]) -> io::Result<()> {
+        let mut names = Vec::new();
+        for &number in numbers {
+            let path = join(self.dir, &self.kind.name(number));
+            let gone = if self.names.lock().len() + names.len() < SPARES {
+                let name = format!("{number:016x}{SPARE_SUFFIX}");
+                let renamed = self.disk.rename(&path, &join(self.dir, &name));
+                names.extend(renamed.is_ok().then_some(name));
+                renamed
+            } else {
+                self.disk.remove(&path)
+            };
+            match gone {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.disk.sync_dir(self.dir)?;
+        self.names.lock().append(&mut names);
+        Ok(())
+    }
+
+    fn take(&self) -> Option<String> {
+        self.names.lock().pop()
+    }
 }
 
 /// The file written to.
@@ -177,26 +236,15 @@ impl FileWriter {
             disk,
             dir,
             kind,
-            recycle_for: None,
+            recycle: None,
             current: None,
-            spares: Vec::new(),
         }
     }
 
-    /// Uses dead files again, to begin with those of an earlier run.
-    pub(crate) fn recycling(mut self, storage: StorageId) -> io::Result<Self> {
-        self.recycle_for = Some(storage);
-        for name in self.disk.list(self.dir)? {
-            if !name.ends_with(SPARE_SUFFIX) {
-                continue;
-            }
-            if self.spares.len() < SPARES {
-                self.spares.push(name);
-            } else {
-                self.disk.remove(&join(self.dir, &name))?;
-            }
-        }
-        Ok(self)
+    /// Uses dead files again.
+    pub(crate) fn recycling(mut self, storage: StorageId, spares: Arc<Spares>) -> Self {
+        self.recycle = Some((storage, spares));
+        self
     }
 
     /// Writes and syncs; false if there was nothing to write.
@@ -207,7 +255,7 @@ impl FileWriter {
             self.put(piece)?;
         }
         if let Some(current) = &mut self.current
-            && self.recycle_for.is_some()
+            && self.recycle.is_some()
         {
             current.grow_ahead(pieces);
         }
@@ -243,7 +291,9 @@ impl FileWriter {
     /// The file for the piece, which is its first: a spare one or a new one.
     fn begin(&mut self, piece: &Piece) -> io::Result<Current> {
         let (number, path) = (piece.file, self.path(piece.file));
-        let (Some(storage), Some(name)) = (self.recycle_for, self.spares.pop()) else {
+        let recycle = self.recycle.as_ref();
+        let spare = recycle.and_then(|(storage, spares)| Some((*storage, spares.take()?)));
+        let Some((storage, name)) = spare else {
             let file = self.disk.create(&path)?;
             let (end, len) = (0, 0);
             return Ok(Current {
@@ -297,17 +347,9 @@ impl FileWriter {
         join(self.dir, &self.kind.name(number))
     }
 
-    /// Removes a file, durably: when this returns, what refers to it may go too. The file itself
-    /// may stay, under a name that means nothing.
-    pub(crate) fn remove(&mut self, number: u64) -> io::Result<()> {
-        let path = self.path(number);
-        if self.recycle_for.is_some() && self.spares.len() < SPARES {
-            let name = format!("{number:016x}{SPARE_SUFFIX}");
-            self.disk.rename(&path, &join(self.dir, &name))?;
-            self.spares.push(name);
-        } else {
-            self.disk.remove(&path)?;
-        }
+    /// Removes a file, durably: when this returns, what refers to it may go too.
+    pub(crate) fn remove(&self, number: u64) -> io::Result<()> {
+        self.disk.remove(&self.path(number))?;
         self.disk.sync_dir(self.dir)
     }
 }

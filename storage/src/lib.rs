@@ -4,7 +4,7 @@
 //! Knows nothing of AMQP: messages and commands are opaque bytes, queues are numbers.
 //!
 //! ```text
-//!   log/          messages: Batch -> MessageLog -> segments <n>.wlog        one thread, group commit
+//!   log/          messages: Batch -> MessageLog -> segments <n>.wlog        group commit, an index in memory
 //!   definitions/  commands: CommandLog -> <n>.clog, snapshot-<i>.snap, view/ (sled, never the truth)
 //!   commit        the group commit both share: gather under a short lock, write, sync, tell
 //!   framing/      file header, record, finding the next good record after a bad one
@@ -29,8 +29,8 @@ pub use definitions::{CommandLog, Definitions, ViewOps};
 pub use dir::{DataDir, StorageId};
 pub use error::{LogError, OpenError};
 pub use log::{
-    Appended, Batch, Damage, LogOptions, MessageLog, Position, QueueId, RecoveredMessage,
-    RecoveredTarget, RecoveryReport, SegmentStats, Seq, UNKNOWN_SEGMENT,
+    Appended, Batch, Damage, LogOptions, MessageLog, Position, QueueId, ReadEnd, ReadError,
+    ReadLimit, RecoveredQueue, RecoveryReport, SegmentStats, Seq, Stored,
 };
 
 /// What tests of this and other crates need: a disk in memory that can lose power.

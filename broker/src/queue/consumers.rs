@@ -191,8 +191,8 @@ pub(crate) struct Consumers {
 pub(crate) struct Round {
     /// Messages and body bytes now unacked.
     pub unacked: (usize, u64),
-    /// Logged entries settled by being handed over (`no_ack`): sequence number and segment.
-    pub settled: Vec<(Seq, u32)>,
+    /// Logged entries settled by being handed over (`no_ack`).
+    pub settled: Vec<Seq>,
     /// Messages handed over.
     pub delivered: usize,
     /// Entries whose consumer was gone: back to the queue.
@@ -435,9 +435,7 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
     let manual = !consumer.info.no_ack;
     let settled_before = round.settled.len();
     if !manual {
-        round
-            .settled
-            .extend(logged().map(|entry| (entry.seq, entry.segment)));
+        round.settled.extend(logged().map(|entry| entry.seq));
     }
     // Counted before the handover: the client may answer before `deliver` returns.
     if manual && !consumer.reserved {

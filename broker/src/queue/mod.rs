@@ -162,27 +162,23 @@ impl Queue {
     }
 
     /// Enqueues messages `ranges` of `chunk`, numbered from `first_seq`, and delivers what can
-    /// be. `segment` is where the persistent ones are logged (0: nowhere). Positions refused by a
-    /// length limit are appended to `rejected`.
+    /// be. `logged`: the commit log has the persistent ones. Positions refused by a length limit
+    /// are appended to `rejected`.
     pub fn enqueue(
         self: &Arc<Self>,
         chunk: &Arc<Chunk>,
         ranges: &[(u32, u32)],
         first_seq: Seq,
-        segment: u32,
+        logged: bool,
         turn: &mut Turn,
         rejected: &mut Vec<u32>,
     ) {
-        let segment = if self.durable() { segment } else { 0 };
+        let logged = logged && self.durable();
         let indexes = ranges.iter().flat_map(|&(start, len)| start..start + len);
         let entries = indexes.zip(first_seq..).map(|(index, seq)| Entry {
             seq,
             message: Message::new(chunk, index),
-            segment: if chunk.meta(index).persistent() {
-                segment
-            } else {
-                0
-            },
+            logged: logged && chunk.meta(index).persistent(),
             deliveries: 0,
             redelivered: false,
             level: 0,

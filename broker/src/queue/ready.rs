@@ -16,8 +16,8 @@ pub struct Entry {
     pub seq: Seq,
     /// The message itself.
     pub message: Message,
-    /// Segment of the commit log that holds it; 0 when it is not logged for this queue.
-    pub segment: u32,
+    /// Whether the commit log holds it for this queue.
+    pub logged: bool,
     /// How often it was handed out and came back.
     pub deliveries: u16,
     /// Whether the next delivery says `redelivered`.
@@ -31,7 +31,7 @@ pub struct Entry {
 impl Entry {
     /// Whether the commit log must be told when this entry is settled.
     pub fn logged(&self) -> bool {
-        self.segment != 0
+        self.logged
     }
 }
 
@@ -197,7 +197,7 @@ pub(crate) mod tests {
         Entry {
             seq,
             message: Message::new(&chunk, 0),
-            segment: 0,
+            logged: false,
             deliveries: 0,
             redelivered: false,
             level,

@@ -15,8 +15,8 @@ use crate::ids::ConsumerId;
 /// What an operation on a queue leaves to be done by its caller, after the queue is unlocked.
 #[derive(Default)]
 pub(crate) struct Effects {
-    /// Logged entries that are gone: sequence number and segment.
-    pub settled: Vec<(Seq, u32)>,
+    /// Logged entries that are gone.
+    pub settled: Vec<Seq>,
     /// Entries that died here; their settlement follows once they are dead-lettered.
     pub dead: Vec<(Entry, DeathReason)>,
     /// Everything logged up to here has been handed out at least once; 0 for no news.
@@ -252,7 +252,7 @@ impl QueueState {
         self.stats.got += 1;
         if no_ack {
             if entry.logged() {
-                fx.settled.push((entry.seq, entry.segment));
+                fx.settled.push(entry.seq);
             }
         } else {
             self.unacked += 1;
@@ -358,11 +358,7 @@ impl QueueState {
     /// Drops all ready messages and returns how many (Q-14: unacked ones stay).
     pub(crate) fn purge(&mut self, fx: &mut Effects) -> usize {
         let n = self.ready.len();
-        let gone = self
-            .ready
-            .drain()
-            .filter(Entry::logged)
-            .map(|e| (e.seq, e.segment));
+        let gone = self.ready.drain().filter(Entry::logged).map(|e| e.seq);
         fx.settled.extend(gone);
         n
     }
@@ -452,7 +448,7 @@ impl QueueState {
         if self.settings.overflow == Overflow::RejectPublishDlx {
             fx.dead.push((entry, DeathReason::MaxLen));
         } else if entry.logged() {
-            fx.settled.push((entry.seq, entry.segment));
+            fx.settled.push(entry.seq);
         }
     }
 
@@ -493,10 +489,6 @@ impl QueueState {
 }
 
 fn settle(entries: &[Entry], fx: &mut Effects) {
-    fx.settled.extend(
-        entries
-            .iter()
-            .filter(|e| e.logged())
-            .map(|e| (e.seq, e.segment)),
-    );
+    fx.settled
+        .extend(entries.iter().filter(|e| e.logged()).map(|e| e.seq));
 }

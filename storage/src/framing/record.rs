@@ -118,11 +118,16 @@ pub(crate) enum Check {
 
 /// Checks the record at `at`; `bytes` is the whole file.
 pub(crate) fn check(bytes: &[u8], at: usize, seal: FileSeal) -> Check {
+    check_at(bytes, at, 0, seal)
+}
+
+/// Checks the record at `at` of `bytes`, which stand at `base` of the file.
+pub(crate) fn check_at(bytes: &[u8], at: usize, base: u64, seal: FileSeal) -> Check {
     let Some(header) = bytes.get(at..at + RECORD_HEADER) else {
         return Check::Bad;
     };
     let (len, kind) = (word(header, 0), header[4]);
-    let (mask, expected) = seal.at(at as u64, len_and_kind(len, kind));
+    let (mask, expected) = seal.at(base + at as u64, len_and_kind(len, kind));
     let found = word(header, 4) >> 8;
     let next = at + padded(len as usize);
     if found != expected || next > bytes.len() {
@@ -141,6 +146,15 @@ pub(crate) fn check(bytes: &[u8], at: usize, seal: FileSeal) -> Check {
     }
 }
 
+/// Bytes from the record at `at` to the next, if its header can be trusted. `bytes` stand at
+/// `base` of the file and may end within the record.
+pub(crate) fn length(bytes: &[u8], at: usize, base: u64, seal: FileSeal) -> Option<usize> {
+    let header = bytes.get(at..at + RECORD_HEADER)?;
+    let (len, kind) = (word(header, 0), header[4]);
+    let (_, expected) = seal.at(base + at as u64, len_and_kind(len, kind));
+    (word(header, 4) >> 8 == expected).then_some(padded(len as usize))
+}
+
 /// CRC32C of length, kind and body; `record` ends with the body.
 fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..5]), &record[RECORD_HEADER..])
@@ -157,18 +171,4 @@ fn len_and_kind(len: u32, kind: u8) -> u64 {
 
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]))
-}
-
-/// Calls `record` for the kind and body of every record in `bytes`, which are finished and not
-/// yet sealed.
-pub(crate) fn each_unsealed(bytes: &[u8], record: &mut dyn FnMut(u8, &[u8])) {
-    let mut at = 0;
-    while at + RECORD_HEADER <= bytes.len() {
-        let len = word(bytes, at) as usize;
-        record(
-            bytes[at + 4],
-            &bytes[at + RECORD_HEADER..at + RECORD_HEADER + len],
-        );
-        at += padded(len);
-    }
 }

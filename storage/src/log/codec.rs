@@ -40,6 +40,7 @@ pub(crate) enum Entry<'a> {
 pub(crate) struct Message<'a> {
     pub(crate) enqueued_ms: u64,
     pub(crate) flags: u8,
+    pub(crate) extension: &'a [u8],
     targets: u64,
     /// The targets, already checked to be whole.
     target_bytes: &'a [u8],
@@ -47,6 +48,10 @@ pub(crate) struct Message<'a> {
 }
 
 impl Message<'_> {
+    pub(crate) fn target_count(&self) -> usize {
+        usize::try_from(self.targets).unwrap_or(usize::MAX)
+    }
+
     pub(crate) fn targets(&self) -> impl Iterator<Item = (QueueId, Seq)> {
         let mut rest = self.target_bytes;
         (0..self.targets).map_while(move |_| target(&mut rest))
@@ -103,7 +108,8 @@ fn single<'a>(kind: u8, mut body: &'a [u8], entry: &mut dyn FnMut(Entry<'a>)) ->
 fn message<'a>(rest: &mut &'a [u8]) -> Option<Message<'a>> {
     let (ms, after) = rest.split_first_chunk()?;
     let (&[flags, extension], after) = after.split_first_chunk()?;
-    *rest = after.get(usize::from(extension)..)?;
+    let (extension, after) = after.split_at_checked(usize::from(extension))?;
+    *rest = after;
     let targets = varint::take(rest)?;
     let start = *rest;
     for _ in 0..targets {
@@ -112,6 +118,7 @@ fn message<'a>(rest: &mut &'a [u8]) -> Option<Message<'a>> {
     Some(Message {
         enqueued_ms: u64::from_le_bytes(*ms),
         flags,
+        extension,
         targets,
         target_bytes: &start[..start.len() - rest.len()],
         payload: rest,

@@ -3,25 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use parking_lot::{Condvar, Mutex};
 
-use super::codec::{self, Entry};
-use super::delivered::DeliveredMarks;
-use super::live::{Deltas, SegmentStats, SegmentTable};
-use super::recovery::{self, RecoveredMessage, RecoveryReport};
+use super::blocks::Slot;
+use super::index::Index;
+use super::keeper::{self, Keeper};
+use super::ops::Op;
+use super::read::{self, OpenFiles, Place, ReadEnd, ReadError, ReadLimit, Stored, Window};
+use super::recovery::{self, RecoveryReport};
+use super::segments::SegmentStats;
+use super::summary::Payloads;
 use super::{Batch, Position, QueueId, Seq};
 use crate::commit::{Added, Committer, Durable, Gather, Sink};
 use crate::dir::{DataDir, LOG_DIR};
 use crate::error::{LogError, OpenError};
-use crate::files::{FileWriter, Piece, PieceBuffer};
-use crate::framing::FileType;
-use crate::framing::record;
+use crate::files::{FileWriter, Piece, PieceBuffer, Spares};
+use crate::framing::{FileType, HEADER_BYTES};
 
-/// The most one batch may hold. With the largest segment size, offsets stay within 32 bits.
+use super::delivered::DeliveredMarks;
+
+/// The most one batch may hold. With the largest segment size, offsets stay within 31 bits.
 const MAX_BATCH_BYTES: usize = 1 << 30;
 /// The largest size at which a segment may be made to end.
 const MAX_SEGMENT_BYTES: u32 = 1 << 31;
+/// Places looked up at once by a reader.
+const PLACES: usize = 512;
+/// How often somebody waiting for the index looks whether the log still lives.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How the message log works.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +39,11 @@ pub struct LogOptions {
     pub segment_bytes: u32,
     /// How long something nobody waits for may stay unwritten.
     pub idle_sync: Duration,
+    /// The weight (see [`Batch::message`]) of a message found in the log, from flags and payload.
+    pub weigh: fn(u8, &[u8]) -> u32,
+    /// Whether a message with these flags is in the log only for want of memory: it does not
+    /// survive a restart.
+    pub transient: fn(u8) -> bool,
 }
 
 impl Default for LogOptions {
@@ -38,6 +51,8 @@ impl Default for LogOptions {
         Self {
             segment_bytes: 64 << 20,
             idle_sync: Duration::from_millis(5),
+            weigh: |_, payload| u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            transient: |_| false,
         }
     }
 }
@@ -47,8 +62,6 @@ impl Default for LogOptions {
 pub struct Appended {
     /// The end of the batch: it is durable when `durable_up_to` has reached this.
     pub end: Position,
-    /// The segment all messages of the batch are in.
-    pub segment: u32,
 }
 
 /// The message log. Clones are handles of the same log; the last one to go closes it.
@@ -58,45 +71,64 @@ pub struct MessageLog {
 }
 
 struct Inner {
-    commit: Committer<Gathered>,
-    stats: Arc<Mutex<SegmentStats>>,
+    core: Arc<Core>,
+    keeper: Keeper,
     delivered: DeliveredMarks,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.keeper.stop(!self.core.commit.is_own_thread());
+    }
+}
+
+/// What the handles and the keeper share.
+pub(super) struct Core {
+    pub(super) commit: Committer<Gathered>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the log's thread knows as well.
+pub(super) struct Shared {
+    pub(super) index: Mutex<Index>,
+    /// Operations have been applied.
+    pub(super) applied: Condvar,
+    pub(super) files: OpenFiles,
+    pub(super) spares: Arc<Spares>,
+    pub(super) wake: keeper::Wake,
+}
+
 impl MessageLog {
-    /// Reads the log back, then starts its thread. `recovered` is called for every message that
-    /// is not settled, in the order of the log, with the targets that are not settled. What the
-    /// caller does not want (its queue is unknown) it must settle, or its segment stays.
-    pub fn open(
-        dir: &DataDir,
-        options: LogOptions,
-        recovered: &mut dyn FnMut(RecoveredMessage<'_>),
-    ) -> Result<(Self, RecoveryReport), OpenError> {
-        let found = recovery::recover(dir, recovered)?;
-        let delivered =
-            DeliveredMarks::start(&**dir.disk(), &found.delivered).map_err(|source| {
-                OpenError::Unwritable {
-                    path: dir.path(),
-                    source,
-                }
-            })?;
-        let stats = Arc::new(Mutex::new(SegmentStats::default()));
-        let files = FileWriter::new(Arc::clone(dir.disk()), LOG_DIR, FileType::Segment)
-            .recycling(dir.storage_id())
+    /// Reads the log back, then starts its threads. Messages stay on disk: see
+    /// [`MessageLog::read`].
+    pub fn open(dir: &DataDir, options: LogOptions) -> Result<(Self, RecoveryReport), OpenError> {
+        let (log, report) = Self::open_unkept(dir, options)?;
+        log.inner
+            .keeper
+            .start(&log.inner.core)
             .map_err(|source| OpenError::Unwritable {
                 path: dir.path(),
                 source,
             })?;
-        let mut writer = Writer {
-            files,
-            table: found.table,
-            stats: Arc::clone(&stats),
-            _dir: dir.clone(),
+        Ok((log, report))
+    }
+
+    /// Without the thread that keeps the log small.
+    pub(super) fn open_unkept(
+        dir: &DataDir,
+        options: LogOptions,
+    ) -> Result<(Self, RecoveryReport), OpenError> {
+        let unwritable = |source| OpenError::Unwritable {
+            path: dir.path(),
+            source,
         };
-        if found.settle_again.is_empty() {
-            writer.remove_dead_segments();
-        }
-        writer.publish_stats();
+        let payloads = Payloads {
+            weigh: options.weigh,
+            transient: options.transient,
+        };
+        let mut found = recovery::recover(dir, payloads)?;
+        let delivered =
+            DeliveredMarks::start(&**dir.disk(), &found.delivered).map_err(unwritable)?;
         let gathered = Gathered {
             pieces: PieceBuffer::new(
                 FileType::Segment,
@@ -104,48 +136,63 @@ impl MessageLog {
                 found.next_segment.into(),
             ),
             limit: options.segment_bytes.min(MAX_SEGMENT_BYTES).into(),
-            deltas: Deltas::default(),
-            early: FxHashMap::default(),
+            ops: Vec::new(),
         };
         let end = gathered.end();
-        let commit = Committer::start("message-log", gathered, writer, end, options.idle_sync)
-            .map_err(|source| OpenError::Unwritable {
-                path: dir.path(),
-                source,
-            })?;
-        let log = Self {
-            inner: Arc::new(Inner {
-                commit,
-                stats,
-                delivered,
-            }),
+        found.index.applied = end;
+        let disk = dir.disk();
+        let spares = Spares::find(Arc::clone(disk), LOG_DIR, FileType::Segment);
+        let spares = Arc::new(spares.map_err(unwritable)?);
+        let shared = Arc::new(Shared {
+            index: Mutex::new(found.index),
+            applied: Condvar::new(),
+            files: OpenFiles::new(dir.clone()),
+            spares: Arc::clone(&spares),
+            wake: keeper::Wake::default(),
+        });
+        let writer = Writer {
+            files: FileWriter::new(Arc::clone(disk), LOG_DIR, FileType::Segment)
+                .recycling(dir.storage_id(), spares),
+            shared: Arc::clone(&shared),
         };
-        if !found.settle_again.is_empty() {
-            let mut batch = settlements(&found.settle_again);
-            // A log that has failed by now says so at the next append.
-            let _ = log.append(&mut batch, true);
-        }
-        Ok((log, found.report))
+        let commit = Committer::start("message-log", gathered, writer, end, options.idle_sync)
+            .map_err(unwritable)?;
+        let core = Arc::new(Core { commit, shared });
+        // Until this is durable nothing may be removed. A log that has failed by now says so at
+        // the next append.
+        let _ = core.settle_again(&found.settle_again);
+        let inner = Inner {
+            core,
+            keeper: Keeper::default(),
+            delivered,
+        };
+        let inner = Arc::new(inner);
+        Ok((Self { inner }, found.report))
     }
 
     /// Adds the batch and clears it, whatever the outcome. `urgent`: somebody waits until it is
     /// durable, so it is written at once; otherwise within [`LogOptions::idle_sync`]. Never waits
     /// for the disk: look at [`MessageLog::buffered_bytes`].
     pub fn append(&self, batch: &mut Batch, urgent: bool) -> Result<Appended, LogError> {
-        batch.complete();
-        let bytes = batch.records.len();
-        let result = if bytes > MAX_BATCH_BYTES {
-            Err(LogError::TooLarge {
-                bytes,
-                limit: MAX_BATCH_BYTES,
-            })
-        } else {
-            self.inner
-                .commit
-                .add(urgent, |gathered| gathered.append(batch))
-        };
-        batch.clear();
-        result
+        self.inner.core.append(batch, urgent)
+    }
+
+    /// Calls `see` for the messages of `queue` from number `from` to `to` that are not settled, in
+    /// ascending order, until a limit is reached. Waits for what has been appended and is not yet
+    /// written; what is appended or settled meanwhile may be missed or seen. Reads from the disk:
+    /// for a thread that may block, holding no lock.
+    pub fn read(
+        &self,
+        queue: QueueId,
+        from: Seq,
+        to: Seq,
+        limit: ReadLimit,
+        see: &mut dyn FnMut(Stored<'_>),
+    ) -> Result<ReadEnd, ReadError> {
+        let core = &*self.inner.core;
+        core.wait_applied(core.commit.end())
+            .map_err(|error| ReadError::NotWritten(error.to_string()))?;
+        core.read(queue, from, to, limit, see)
     }
 
     /// Everything of `queue` up to `up_to` is about to be handed to a consumer. Unlike
@@ -157,78 +204,187 @@ impl MessageLog {
 
     /// Everything up to here survives a power cut.
     pub fn durable_up_to(&self) -> Position {
-        self.inner.commit.durable()
+        self.inner.core.commit.durable()
     }
 
     /// Calls the waiter once: when `position` is durable, or when the log has failed or been
     /// closed, so look at [`MessageLog::durable_up_to`]. At once if that is so already; otherwise
     /// from the log's thread, which must not be held up. Does not itself hurry the log.
     pub fn when_durable(&self, position: Position, waiter: Arc<dyn Durable>) {
-        self.inner.commit.when_durable(position, waiter);
+        self.inner.core.commit.when_durable(position, waiter);
     }
 
     /// Blocks until `position` is durable.
     pub fn wait_durable(&self, position: Position) -> Result<(), LogError> {
-        self.inner.commit.wait_durable(position)
+        self.inner.core.commit.wait_durable(position)
     }
 
     /// The end of the last batch appended.
     pub fn end(&self) -> Position {
-        self.inner.commit.end()
+        self.inner.core.commit.end()
     }
 
     /// Bytes appended and not yet on disk.
     pub fn buffered_bytes(&self) -> usize {
-        self.inner.commit.buffered_bytes()
+        self.inner.core.commit.buffered_bytes()
     }
 
     /// Why the log takes no more, if it has failed.
     pub fn failure(&self) -> Option<String> {
-        self.inner.commit.failure()
+        self.inner.core.commit.failure()
     }
 
     /// How often the log has been synced since it was opened.
     pub fn sync_count(&self) -> u64 {
-        self.inner.commit.sync_count()
+        self.inner.core.commit.sync_count()
     }
 
     /// What is in the log, as of the last sync.
     pub fn segments(&self) -> SegmentStats {
-        *self.inner.stats.lock()
+        self.inner.core.shared.index.lock().segments.stats()
     }
 
-    /// Writes and syncs what is left and ends the thread. Called again: the same answer.
+    /// Writes and syncs what is left and ends the threads. Called again: the same answer.
     pub fn close(&self) -> Result<(), LogError> {
-        self.inner.commit.close()
+        let core = &*self.inner.core;
+        self.inner.keeper.stop(!core.commit.is_own_thread());
+        core.commit.close()?;
+        core.remove_dead();
+        Ok(())
+    }
+
+    /// One round of what the keeper does, for tests.
+    #[cfg(test)]
+    pub(super) fn tidy(&self) {
+        let _ = self.inner.core.tidy(&|| false);
     }
 }
 
-/// Settlement records that change no counts.
-fn settlements(targets: &[(QueueId, Seq)]) -> Batch {
-    let mut batch = Batch::new();
-    for &(queue, seq) in targets {
-        batch.settle(queue, seq, super::UNKNOWN_SEGMENT);
+impl Core {
+    pub(super) fn append(&self, batch: &mut Batch, urgent: bool) -> Result<Appended, LogError> {
+        batch.complete();
+        let bytes = batch.records.len();
+        let result = if bytes > MAX_BATCH_BYTES {
+            Err(LogError::TooLarge {
+                bytes,
+                limit: MAX_BATCH_BYTES,
+            })
+        } else {
+            self.commit.add(urgent, |gathered| gathered.append(batch))
+        };
+        batch.clear();
+        result
     }
-    batch.early.clear();
-    batch.complete();
-    batch
+
+    /// Blocks until all up to `end` is durable and in the index.
+    pub(super) fn wait_applied(&self, end: Position) -> Result<(), LogError> {
+        let mut index = self.shared.index.lock();
+        if index.applied >= end {
+            return Ok(());
+        }
+        self.commit.hurry();
+        while index.applied < end {
+            if self.commit.has_ended() {
+                let failed = self.commit.failure();
+                return Err(failed.map_or(LogError::Closed, LogError::Failed));
+            }
+            self.shared.applied.wait_for(&mut index, LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        queue: QueueId,
+        mut from: Seq,
+        to: Seq,
+        limit: ReadLimit,
+        see: &mut dyn FnMut(Stored<'_>),
+    ) -> Result<ReadEnd, ReadError> {
+        let mut window = Window::new(&self.shared.files);
+        let (mut messages, mut bytes, mut places) = (0, 0, Vec::new());
+        loop {
+            places.clear();
+            let more = limit.messages.max(1) - messages;
+            let want = PLACES.min(more.saturating_add(1));
+            if let Some(queue) = self.shared.index.lock().queues.get(&queue) {
+                queue.each(from, to, &mut |seq, slot| {
+                    places.push((seq, slot));
+                    places.len() < want
+                });
+            }
+            if places.is_empty() {
+                return Ok(ReadEnd::All);
+            }
+            for at in 0..places.len() {
+                let (seq, slot) = places[at];
+                let enough = messages >= limit.messages.max(1) || bytes >= limit.bytes;
+                if enough && messages > 0 {
+                    return Ok(ReadEnd::Next(seq));
+                }
+                let unreadable = |source| ReadError::Unreadable {
+                    segment: slot.segment(),
+                    source,
+                };
+                let place = window
+                    .record(slot, read::ahead(&places[at..]))
+                    .map_err(unreadable)?;
+                let found = match place {
+                    Place::Record(kind, body) => {
+                        let body = &window.bytes()[body];
+                        read::find(kind, body, (queue, seq), &mut |message| {
+                            messages += 1;
+                            bytes += message.payload.len();
+                            see(Stored::Message {
+                                seq,
+                                enqueued_ms: message.enqueued_ms,
+                                flags: message.flags,
+                                payload: message.payload,
+                            });
+                        })
+                    }
+                    Place::Damaged | Place::Gone => false,
+                };
+                if !found {
+                    from = seq;
+                    if self.stands(queue, seq) != Some(slot) {
+                        // It moved or died meanwhile, and its segment may be in use again.
+                        window.forget();
+                        break;
+                    }
+                    messages += 1;
+                    see(Stored::Lost {
+                        seq,
+                        segment: slot.segment(),
+                        offset: slot.offset().into(),
+                    });
+                }
+                match seq.checked_add(1) {
+                    Some(next) if next <= to => from = next,
+                    _ => return Ok(ReadEnd::All),
+                }
+            }
+        }
+    }
+
+    fn stands(&self, queue: QueueId, seq: Seq) -> Option<Slot> {
+        self.shared.index.lock().queues.get(&queue)?.get(seq)
+    }
 }
 
 /// What is under the lock.
-struct Gathered {
+pub(super) struct Gathered {
     pieces: PieceBuffer,
     /// Size at which a segment ends.
     limit: u64,
-    /// Changes of counts that belong to the bytes gathered.
-    deltas: Deltas,
-    /// Messages settled before they were seen, and the segment their settlement is in.
-    early: FxHashMap<(QueueId, Seq), u32>,
+    /// What the bytes gathered do to the index.
+    ops: Vec<Op>,
 }
 
 #[derive(Default)]
-struct Work {
+pub(super) struct Work {
     pieces: Vec<Piece>,
-    deltas: Deltas,
+    ops: Vec<Op>,
 }
 
 impl Gather for Gathered {
@@ -236,95 +392,49 @@ impl Gather for Gathered {
 
     fn take(&mut self, work: &mut Work) {
         self.pieces.take(&mut work.pieces);
-        work.deltas.clear();
-        std::mem::swap(&mut self.deltas, &mut work.deltas);
+        work.ops.clear();
+        if work.ops.capacity() > KEEP_OPS {
+            work.ops = Vec::new();
+        }
+        std::mem::swap(&mut self.ops, &mut work.ops);
     }
 }
+
+/// Larger buffers are given back to the allocator after a burst.
+const KEEP_OPS: usize = 64 << 10;
 
 impl Gathered {
     fn end(&self) -> Position {
         self.pieces.file() << 32 | self.pieces.offset()
     }
 
-    fn segment(&self) -> u32 {
-        // Recovery refuses numbers that do not fit, and 2^32 segments are 256 PiB.
-        self.pieces.file() as u32
-    }
-
     fn append(&mut self, batch: &mut Batch) -> Added<Appended> {
-        if self.pieces.offset() + batch.records.len() as u64 > self.limit {
-            self.pieces.next_file();
-        }
-        let segment = self.segment();
-        for &target in &batch.early {
-            self.early.insert(target, segment);
-            self.deltas.of(segment).pins += 1;
-        }
         let mut bytes = 0;
-        let again = if self.early.is_empty() {
-            Vec::new()
-        } else {
-            self.match_early(batch, segment)
-        };
-        if batch.targets > 0 {
-            let delta = self.deltas.of(segment);
-            delta.live += batch.targets;
-            delta.sum = delta.sum.wrapping_add(batch.sum);
-        }
-        self.deltas.add(&batch.deltas);
         if !batch.records.is_empty() {
-            bytes += self.pieces.append(&mut batch.records, 0);
+            if self.pieces.offset() + batch.records.len() as u64 > self.limit {
+                self.pieces.next_file();
+            }
+            self.ops.push(Op::At {
+                // Recovery refuses numbers that do not fit, and 2^32 segments are 256 PiB.
+                segment: self.pieces.file() as u32,
+                base: self.pieces.offset().max(HEADER_BYTES as u64) as u32,
+            });
+            self.ops.extend_from_slice(&batch.ops);
+            bytes = self.pieces.append(&mut batch.records, 0);
         }
-        if !again.is_empty() {
-            bytes += self.pieces.append(&mut settlements(&again).records, 0);
-        }
+        let end = self.end();
         Added {
-            result: Appended {
-                end: self.end(),
-                segment,
-            },
-            end: self.end(),
+            result: Appended { end },
+            end,
             bytes,
         }
-    }
-
-    /// Messages of this batch that were settled before: their settlement is to be written again
-    /// behind them, so that it lives as long as they do. The common case, in which nothing was
-    /// settled early, never comes here.
-    fn match_early(&mut self, batch: &Batch, segment: u32) -> Vec<(QueueId, Seq)> {
-        let mut again = Vec::new();
-        let mut unpin = |target: (QueueId, Seq), segment: u32| {
-            let pinned = self.early.remove(&target);
-            if let Some(pinned) = pinned {
-                self.deltas.of(pinned).pins -= 1;
-                self.deltas.settled(segment, target.0, target.1);
-            }
-            pinned.is_some()
-        };
-        for &(queue, seq, segment) in &batch.located {
-            unpin((queue, seq), segment);
-        }
-        if batch.targets > 0 {
-            record::each_unsealed(&batch.records, &mut |kind, body| {
-                // Just encoded by us, so it can be read.
-                let _ = codec::read(kind, body, &mut |entry| {
-                    if let Entry::Message(message) = entry {
-                        again.extend(message.targets().filter(|target| unpin(*target, segment)));
-                    }
-                });
-            });
-        }
-        again
     }
 }
 
 /// What the thread has.
 struct Writer {
     files: FileWriter,
-    table: SegmentTable,
-    stats: Arc<Mutex<SegmentStats>>,
-    /// Holds the lock of the directory while the log is open.
-    _dir: DataDir,
+    shared: Arc<Shared>,
 }
 
 impl Sink<Work> for Writer {
@@ -332,35 +442,25 @@ impl Sink<Work> for Writer {
         self.files.write(&work.pieces)
     }
 
-    fn committed(&mut self, work: &mut Work, _durable: u64) {
+    fn committed(&mut self, work: &mut Work, durable: u64) {
+        let mut index = self.shared.index.lock();
         for piece in &work.pieces {
-            self.table.grow(piece.file as u32, piece.bytes.len() as u64);
+            index
+                .segments
+                .grow(piece.file as u32, piece.bytes.len() as u64);
         }
-        self.table.apply(&work.deltas);
-        self.remove_dead_segments();
-        self.publish_stats();
+        index.apply(&work.ops, durable);
+        let wake = index.segments.freed;
+        drop(index);
+        self.shared.applied.notify_all();
+        if wake {
+            self.shared.wake.wake();
+        }
     }
 
     fn stopped(&mut self) {
         if let Err(error) = self.files.finish() {
             tracing::warn!("cannot cut the end of the newest segment: {error}");
         }
-    }
-}
-
-impl Writer {
-    fn remove_dead_segments(&mut self) {
-        while let Some(segment) = self.table.removable() {
-            // One at a time and durably, so that no settlement goes before its message.
-            if let Err(error) = self.files.remove(segment.into()) {
-                tracing::warn!("cannot remove {}: {error}", self.files.path(segment.into()));
-                return;
-            }
-            self.table.remove(segment);
-        }
-    }
-
-    fn publish_stats(&self) {
-        *self.stats.lock() = self.table.stats();
     }
 }

@@ -1,129 +1,169 @@
-//! What recovery knows of each queue before it sees the messages.
+//! What recovery knows of each queue while it goes from the newest segment to the oldest.
+
+use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::codec::Entry;
+use super::summary::Summary;
 use super::{QueueId, Seq};
 
-/// A set of numbers kept as ranges. Additions at the end are cheap, others are sorted in later.
+/// Numbers that are settled, and for each the newest segment that says so.
 #[derive(Default, Debug)]
-pub(crate) struct RangeSet {
-    /// Inclusive. The first `sorted` are sorted and apart.
-    ranges: Vec<(Seq, Seq)>,
-    sorted: usize,
+pub(crate) struct Settled {
+    /// `(first, last, segment)`, inclusive, ascending and apart.
+    ranges: VecDeque<(Seq, Seq, u32)>,
 }
 
-/// How many ranges may wait to be sorted in, besides as many as there are.
-const UNSORTED: usize = 1024;
-
-impl RangeSet {
-    pub(crate) fn add(&mut self, first: Seq, last: Seq) {
-        let in_order = self.sorted == self.ranges.len();
-        match self.ranges.last_mut() {
-            Some((start, end)) if *start <= first && first <= end.saturating_add(1) => {
-                *end = last.max(*end);
-                return;
+impl Settled {
+    /// Adds what an older segment says; `ranges` are ascending and apart. What is known already
+    /// stays as it is.
+    pub(crate) fn add_older(&mut self, ranges: &[(Seq, Seq)], segment: u32) {
+        let (Some((_, last)), Some((first, _))) = (ranges.last(), ranges.first()) else {
+            return;
+        };
+        // Queues are mostly settled from front to back.
+        if self.ranges.front().is_none_or(|(front, ..)| last < front) {
+            for &(first, last) in ranges.iter().rev() {
+                self.ranges.push_front((first, last, segment));
             }
-            Some((_, end)) if in_order && first > *end => self.sorted += 1,
-            None => self.sorted += 1,
-            _ => {}
+            return;
         }
-        self.ranges.push((first, last));
-        if self.ranges.len() > self.sorted * 2 + UNSORTED {
-            self.sort();
+        if self.ranges.back().is_some_and(|(_, back, _)| back < first) {
+            let ranges = ranges.iter();
+            self.ranges
+                .extend(ranges.map(|&(first, last)| (first, last, segment)));
+            return;
         }
+        let mut merged: VecDeque<(Seq, Seq, u32)> =
+            VecDeque::with_capacity(self.ranges.len() + ranges.len());
+        let mut known = self.ranges.iter().copied().peekable();
+        for &(first, last) in ranges {
+            // Where the part begins that is not known yet; none if there is none.
+            let mut next = match merged.back() {
+                Some((_, end, _)) => end.checked_add(1).map(|after| after.max(first)),
+                None => Some(first),
+            };
+            while let Some(range) = known.next_if(|known| known.0 <= last) {
+                if let Some(from) = next.filter(|from| *from < range.0) {
+                    merged.push_back((from, range.0 - 1, segment));
+                }
+                next = next.and_then(|from| Some(from.max(range.1.checked_add(1)?)));
+                merged.push_back(range);
+            }
+            if let Some(from) = next.filter(|from| *from <= last) {
+                merged.push_back((from, last, segment));
+            }
+        }
+        merged.extend(known);
+        self.ranges = merged;
     }
 
-    /// Must be called after the last `add` and before `contains`.
-    pub(crate) fn sort(&mut self) {
-        self.ranges.sort_unstable();
-        self.ranges.dedup_by(|next, before| {
-            let touches = next.0 <= before.1.saturating_add(1);
-            if touches {
-                before.1 = before.1.max(next.1);
-            }
-            touches
-        });
-        self.sorted = self.ranges.len();
+    /// The segment that settles a number.
+    pub(crate) fn by(&self, seq: Seq) -> Option<u32> {
+        let after = self.ranges.partition_point(|(first, ..)| *first <= seq);
+        let (_, last, segment) = self.ranges.get(after.checked_sub(1)?)?;
+        (*last >= seq).then_some(*segment)
     }
 
-    pub(crate) fn contains(&self, seq: Seq) -> bool {
-        let after = self.ranges.partition_point(|(first, _)| *first <= seq);
-        after > 0 && self.ranges[after - 1].1 >= seq
+    /// All of it, ascending.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Seq, Seq)> + '_ {
+        self.ranges.iter().map(|(first, last, _)| (*first, *last))
     }
 }
 
 /// What the log says of one queue, its messages aside.
 #[derive(Default, Debug)]
 pub(crate) struct QueueMarks {
-    pub(crate) settled: RangeSet,
-    /// What is settled in the newest segment: see `recovery`.
-    pub(crate) settled_newest: RangeSet,
-    pub(crate) delivered: Option<Seq>,
-    pub(crate) counts: FxHashMap<Seq, u32>,
-    pub(crate) gone: bool,
+    pub(crate) settled: Settled,
+    /// The newest segment that says the queue is gone; 0 if none does.
+    pub(crate) gone: u32,
+    /// With the newest segment that says it.
+    pub(crate) delivered: Option<(Seq, u32)>,
+    /// With the newest segments that say it.
+    pub(crate) counts: FxHashMap<Seq, (u32, u32)>,
     /// The highest number the log names.
     pub(crate) highest: Option<Seq>,
+}
+
+impl QueueMarks {
+    fn named(&mut self, seq: Seq) -> &mut Self {
+        self.highest = self.highest.max(Some(seq));
+        self
+    }
+
+    /// The segment because of which a message is dead.
+    pub(crate) fn dead_by(&self, seq: Seq) -> Option<u32> {
+        if self.gone != 0 {
+            return Some(self.gone);
+        }
+        self.settled.by(seq)
+    }
 }
 
 /// The marks of all queues.
 #[derive(Default)]
 pub(crate) struct Marks {
     pub(crate) queues: FxHashMap<QueueId, QueueMarks>,
+    ranges: Vec<(Seq, Seq)>,
 }
 
 impl Marks {
-    pub(crate) fn note(&mut self, entry: &Entry<'_>, newest: bool) {
-        match entry {
-            Entry::Message(message) => {
-                for (queue, seq) in message.targets() {
-                    self.named(queue, seq);
+    /// Takes in what the next older segment says, its messages aside. Sorts `summary.settled`.
+    pub(crate) fn add_older(&mut self, summary: &mut Summary, segment: u32) {
+        summary.settled.sort_unstable();
+        for of_queue in summary.settled.chunk_by(|a, b| a.0 == b.0) {
+            self.ranges.clear();
+            for &(_, first, last) in of_queue {
+                match self.ranges.last_mut() {
+                    Some((_, end)) if end.saturating_add(1) >= first => *end = last.max(*end),
+                    _ => self.ranges.push((first, last)),
                 }
             }
-            Entry::Settled(queue, first, last) => {
-                let marks = self.named(*queue, *last);
-                marks.settled.add(*first, *last);
-                if newest {
-                    marks.settled_newest.add(*first, *last);
-                }
+            let marks = self.queues.entry(of_queue[0].0).or_default();
+            if let Some((_, last)) = self.ranges.last() {
+                marks.named(*last);
             }
-            Entry::Delivered(queue, up_to) => {
-                let marks = self.named(*queue, *up_to);
-                marks.delivered = marks.delivered.max(Some(*up_to));
+            marks.settled.add_older(&self.ranges, segment);
+        }
+        for queue in &summary.gone {
+            let gone = &mut self.queues.entry(*queue).or_default().gone;
+            *gone = segment.max(*gone);
+        }
+        for (queue, up_to) in &summary.delivered {
+            let marks = self.queues.entry(*queue).or_default().named(*up_to);
+            if marks.delivered.is_none_or(|(known, _)| known < *up_to) {
+                marks.delivered = Some((*up_to, segment));
             }
-            Entry::Count(queue, seq, count) => {
-                let known = self.named(*queue, *seq).counts.entry(*seq).or_default();
-                *known = (*known).max(*count);
+        }
+        for (queue, seq, count) in &summary.counts {
+            let marks = self.queues.entry(*queue).or_default().named(*seq);
+            let known = marks.counts.entry(*seq).or_default();
+            if known.0 < *count {
+                *known = (*count, segment);
             }
-            Entry::Gone(queue) => self.queues.entry(*queue).or_default().gone = true,
         }
     }
 
-    /// A queue the log does not name holds nothing to be redelivered.
+    /// The marks of the queue of a message.
+    pub(crate) fn of_message(&mut self, queue: QueueId, seq: Seq) -> &mut QueueMarks {
+        self.queues.entry(queue).or_default().named(seq)
+    }
+
+    /// A mark that stands outside the segments. A queue the log does not name holds nothing to be
+    /// redelivered.
     pub(crate) fn delivered(&mut self, queue: QueueId, up_to: Seq) {
         if let Some(marks) = self.queues.get_mut(&queue) {
-            marks.delivered = marks.delivered.max(Some(up_to));
-            marks.highest = marks.highest.max(Some(up_to));
+            let marks = marks.named(up_to);
+            if marks.delivered.is_none_or(|(known, _)| known < up_to) {
+                marks.delivered = Some((up_to, 0));
+            }
         }
-    }
-
-    pub(crate) fn sort(&mut self) {
-        for marks in self.queues.values_mut() {
-            marks.settled.sort();
-            marks.settled_newest.sort();
-        }
-    }
-
-    fn named(&mut self, queue: QueueId, seq: Seq) -> &mut QueueMarks {
-        let marks = self.queues.entry(queue).or_default();
-        marks.highest = marks.highest.max(Some(seq));
-        marks
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
@@ -131,33 +171,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_range_set_is_a_set(ranges in prop::collection::vec((0u64..300, 0u64..6), 0..80)) {
-            let (mut set, mut model) = (RangeSet::default(), BTreeSet::new());
-            for (first, len) in ranges {
-                set.add(first, first + len);
-                model.extend(first..=first + len);
+        fn the_newest_segment_that_settles_a_number_counts(
+            segments in prop::collection::vec(prop::collection::vec((0u64..300, 0u64..6), 0..20), 0..8),
+        ) {
+            let (mut marks, mut model) = (Marks::default(), BTreeMap::new());
+            for (older, ranges) in segments.iter().enumerate() {
+                let segment = 100 - older as u32;
+                let mut summary = Summary::default();
+                for &(first, len) in ranges {
+                    summary.settled.push((QueueId(1), first, first + len));
+                    (first..=first + len).for_each(|seq| {
+                        model.entry(seq).or_insert(segment);
+                    });
+                }
+                marks.add_older(&mut summary, segment);
             }
-            set.sort();
+            let settled = &marks.queues.entry(QueueId(1)).or_default().settled;
             for seq in 0..310 {
-                prop_assert_eq!(set.contains(seq), model.contains(&seq), "{}", seq);
+                prop_assert_eq!(settled.by(seq), model.get(&seq).copied(), "{}", seq);
             }
+            let apart = settled.ranges().zip(settled.ranges().skip(1));
+            prop_assert!(apart.into_iter().all(|(a, b)| a.1 < b.0));
         }
     }
 
     #[test]
-    fn many_ranges_out_of_order_are_kept_small() {
-        let mut set = RangeSet::default();
-        for round in 0..10u64 {
-            (0..5000u64)
-                .rev()
-                .for_each(|n| set.add(n * 2 + round % 2, n * 2 + round % 2));
-        }
-        assert!(
-            set.ranges.len() <= 5000 * 2 + UNSORTED,
-            "{}",
-            set.ranges.len()
-        );
-        set.sort();
-        assert_eq!(set.ranges, [(0, 9999)]);
+    fn the_last_number_there_is_can_be_settled() {
+        let mut settled = Settled::default();
+        settled.add_older(&[(5, u64::MAX)], 3);
+        settled.add_older(&[(0, u64::MAX)], 2);
+        assert_eq!((settled.by(4), settled.by(u64::MAX)), (Some(2), Some(3)));
     }
 }

@@ -2,30 +2,45 @@
 //!
 //! ```text
 //!   batch      what one caller gathers; encoding and checksums happen there, outside any lock
-//!   log        the handle: append, durable_up_to, when_durable, close
+//!   log        the handle: append, read, durable_up_to, when_durable, close
 //!   codec      the bodies of the records
+//!   ops        what records do to the index
+//!   index      where every live message stands
+//!     blocks     the messages of one queue
+//!     segments   what each segment holds, and whether it may go
+//!   read       from a place in the index to the message
+//!   keeper     the thread that removes what is dead
 //!   delivered  how far each queue has handed out, exact also after a kill
-//!   live       which segments still hold something live; deletion of those that do not
-//!   recovery   reading it all back at start
-//!   marks      what recovery knows of each queue before it sees the messages
+//!   recovery   reading it all back at start, newest segment first
+//!     summary    what one segment says, bodies aside
+//!     marks      what is known of each queue before its messages are seen
 //! ```
 
+#![allow(dead_code)]
+
 mod batch;
+mod blocks;
 mod codec;
 mod delivered;
-mod live;
+mod index;
+mod keeper;
 #[allow(clippy::module_inception)]
 mod log;
 mod marks;
+mod ops;
+mod read;
 mod recovery;
+mod segments;
+mod summary;
 #[cfg(test)]
 mod tests;
 
 pub use batch::Batch;
-pub use live::SegmentStats;
 pub use log::{Appended, LogOptions, MessageLog};
+pub use read::{ReadEnd, ReadError, ReadLimit, Stored};
 pub(crate) use recovery::header_error;
-pub use recovery::{Damage, RecoveredMessage, RecoveredTarget, RecoveryReport};
+pub use recovery::{Damage, RecoveredQueue, RecoveryReport};
+pub use segments::SegmentStats;
 
 /// Where a batch ends in the log: `segment << 32 | offset`. Grows only; 0 is before everything.
 pub type Position = u64;
@@ -36,6 +51,3 @@ pub struct QueueId(pub u64);
 
 /// A message within its queue: given by the queue, unique there, mostly increasing.
 pub type Seq = u64;
-
-/// For [`Batch::settle`]: the caller does not know yet where the message stands.
-pub const UNKNOWN_SEGMENT: u32 = 0;

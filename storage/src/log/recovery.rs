@@ -1,54 +1,26 @@
 //! Reading the message log back.
 //!
-//! Two passes over the segments, one segment in memory at a time: first what became of messages
-//! (settlements, marks), then the messages. So it does not matter whether a settlement stands
-//! before or behind its message. Only the newest segment can have a torn end, which is cut off;
-//! what is bad anywhere else was once good, is skipped and reported.
+//! One pass over the segments, the newest first, one in memory at a time: so settlements are
+//! known before the messages they hit, and a message that was copied is seen where it stands
+//! last. What is live goes into the index; bodies stay on disk. Only the newest segment can have a
+//! torn end, which is cut off; what is bad anywhere else was once good, is skipped and reported.
 //!
-//! In the newest segment a message may have survived a torn write while the repetition of its
-//! early settlement (see `live`) did not. Such settlements are given back to be written again.
+//! A copy can be newer than the settlement of its message, if the crash came before the
+//! settlement was written again behind it. So at the end everything that is settled is taken out
+//! once more, and such settlements are given back to be written again.
 
 use std::sync::Arc;
 
-use super::codec::{self, Entry};
+use super::blocks::Slot;
 use super::delivered;
-use super::live::SegmentTable;
-use super::marks::{Marks, QueueMarks};
+use super::index::Index;
+use super::marks::Marks;
+use super::summary::{Payloads, Summary};
 use super::{QueueId, Seq};
 use crate::dir::{DataDir, LOG_DIR, corrupt, unreadable, unwritable};
 use crate::disk::{self, Disk, DiskFile, join};
 use crate::error::OpenError;
-use crate::framing::{
-    FileHeader, FileSeal, FileType, Found, HEADER_BYTES, HeaderError, Seal, scan,
-};
-
-/// A message that was not settled when the log was last written.
-#[derive(Debug)]
-pub struct RecoveredMessage<'a> {
-    /// Where it stands, for [`Batch::settle`](super::Batch::settle).
-    pub segment: u32,
-    /// As appended: Unix time in milliseconds.
-    pub enqueued_ms: u64,
-    /// As appended.
-    pub flags: u8,
-    /// The parts, one after the other.
-    pub payload: &'a [u8],
-    /// The targets that are not settled; at least one.
-    pub targets: &'a [RecoveredTarget],
-}
-
-/// A queue in which a recovered message is live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecoveredTarget {
-    /// The queue.
-    pub queue: QueueId,
-    /// The number of the message in the queue.
-    pub seq: Seq,
-    /// It may have been handed to a consumer before.
-    pub redelivered: bool,
-    /// As last recorded, 0 if never.
-    pub delivery_count: u32,
-}
+use crate::framing::{FileHeader, FileSeal, FileType, HEADER_BYTES, HeaderError, Seal};
 
 /// Bytes that were written once and are no longer what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,22 +40,43 @@ pub struct RecoveryReport {
     pub segments: usize,
     /// Good records in them.
     pub records: u64,
-    /// Messages with at least one live target.
+    /// Live targets of messages (a message to three queues counts three).
     pub messages: u64,
     /// Bytes of an unfinished write cut off the newest segment. Never durable, so nothing lost.
     pub cut_tail_bytes: u64,
     /// What cannot be read any more.
     pub damaged: Vec<Damage>,
-    /// Per queue the highest number anything in the log names. A queue must go on above it: a
-    /// settlement of that number may still be in the log and would hit a new message.
-    pub highest_seqs: Vec<(QueueId, Seq)>,
+    /// Every queue the log names, in the order of their numbers. What the caller does not want of
+    /// them (the queue is unknown) it must settle, or its segments stay.
+    pub queues: Vec<RecoveredQueue>,
+}
+
+/// What the log holds of one queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredQueue {
+    /// The queue.
+    pub queue: QueueId,
+    /// The numbers of its live messages: ranges as long as they can be, ascending, inclusive.
+    pub live: Vec<(Seq, Seq)>,
+    /// How many they are.
+    pub messages: u64,
+    /// The sum of their weights.
+    pub bytes: u64,
+    /// The highest number anything in the log names. The queue must go on above it: a settlement
+    /// of that number may still be in the log and would hit a new message.
+    pub highest: Seq,
+    /// What is live up to here may have been handed to a consumer before.
+    pub delivered_up_to: Option<Seq>,
+    /// How often live messages were delivered, as far as that was recorded; ascending.
+    pub counts: Vec<(Seq, u32)>,
 }
 
 /// The result of [`recover`].
 pub(super) struct Recovered {
-    pub(super) table: SegmentTable,
+    pub(super) index: Index,
     pub(super) next_segment: u32,
-    pub(super) settle_again: Vec<(QueueId, Seq)>,
+    /// Copies whose settlement stands before them, and the segment they stand in.
+    pub(super) settle_again: Vec<(QueueId, Seq, u32)>,
     pub(super) report: RecoveryReport,
     /// How far each queue the log names has handed out.
     pub(super) delivered: Vec<(QueueId, Seq)>,
@@ -92,36 +85,36 @@ pub(super) struct Recovered {
 struct Recovery<'a> {
     disk: &'a dyn Disk,
     dir: &'a DataDir,
+    payloads: Payloads,
     /// Contents of the segment being read.
     bytes: Vec<u8>,
+    summary: Summary,
     marks: Marks,
     result: Recovered,
 }
 
-pub(super) fn recover(
-    dir: &DataDir,
-    recovered: &mut dyn FnMut(RecoveredMessage<'_>),
-) -> Result<Recovered, OpenError> {
+pub(super) fn recover(dir: &DataDir, payloads: Payloads) -> Result<Recovered, OpenError> {
     let disk: Arc<dyn Disk> = Arc::clone(dir.disk());
-    let mut segments = list(&*disk)?;
+    let segments = list(&*disk)?;
     let newest = segments.last().copied().unwrap_or(0);
     let mut recovery = Recovery {
         disk: &*disk,
         dir,
+        payloads,
         bytes: Vec::new(),
+        summary: Summary::default(),
         marks: Marks::default(),
         result: Recovered {
-            table: SegmentTable::default(),
+            index: Index::default(),
             next_segment: newest + 1,
             settle_again: Vec::new(),
             report: RecoveryReport::default(),
             delivered: Vec::new(),
         },
     };
-    let mut kept = Vec::with_capacity(segments.len());
-    for segment in segments.drain(..) {
-        if recovery.read_marks(segment, segment == newest)? {
-            kept.push(segment);
+    for segment in segments.into_iter().rev() {
+        if recovery.read(segment, segment == newest)? {
+            recovery.take_in(segment);
         }
     }
     // What the last process left to the system may be in memory only; from here on it counts.
@@ -131,10 +124,6 @@ pub(super) fn recover(
         delivered::read(&*disk).map_err(|source| unreadable(&*disk, LOG_DIR, source))?;
     for (queue, up_to) in delivered {
         recovery.marks.delivered(queue, up_to);
-    }
-    recovery.marks.sort();
-    for segment in kept {
-        recovery.read_messages(segment, segment == newest, recovered)?;
     }
     Ok(recovery.finish())
 }
@@ -164,112 +153,60 @@ fn list(disk: &dyn Disk) -> Result<Vec<u32>, OpenError> {
 }
 
 impl Recovery<'_> {
-    /// The first pass over one segment; false if the file held nothing and was removed.
-    fn read_marks(&mut self, segment: u32, newest: bool) -> Result<bool, OpenError> {
+    /// Reads one segment into the summary; false if the file held nothing and was removed.
+    fn read(&mut self, segment: u32, newest: bool) -> Result<bool, OpenError> {
         let file = self.load(segment)?;
         let header = self.check_header(segment)?;
-        let (mut records, mut damaged, mut cut) = (0, Vec::new(), None);
-        let marks = &mut self.marks;
-        let damage = |offset: usize, len: usize| Damage {
-            segment,
-            offset: offset as u64,
-            len: len as u64,
-        };
-        scan(
-            &self.bytes,
-            HEADER_BYTES,
-            seal(self.dir, segment),
-            &mut |found| match found {
-                Found::Record { offset, kind, body } => {
-                    records += 1;
-                    let read = codec::read(kind, body, &mut |entry| marks.note(&entry, newest));
-                    if read.is_err() {
-                        damaged.push(damage(offset, body.len()));
-                    }
-                }
-                Found::Tail { offset, .. } if newest => cut = Some(offset),
-                Found::Tail { offset, len } | Found::Damage { offset, len } => {
-                    damaged.push(damage(offset, len));
-                }
-            },
-        );
-        if newest && records == 0 && !header {
+        let summary = &mut self.summary;
+        summary.scan(&self.bytes, seal(self.dir, segment), self.payloads);
+        if newest && summary.records == 0 && !header {
             return self.remove_unborn(segment).map(|()| false);
         }
+        let mut damaged = std::mem::take(&mut summary.damaged);
+        let tail = summary.tail.take();
         if !header {
-            damaged.insert(0, damage(0, HEADER_BYTES.min(self.bytes.len())));
+            damaged.insert(0, (0, HEADER_BYTES.min(self.bytes.len())));
         }
         if newest {
-            self.cut(&*file, segment, cut)?;
+            self.cut(&*file, segment, tail)?;
+        } else if let Some(tail) = tail {
+            damaged.push((tail, self.bytes.len() - tail));
         }
         let report = &mut self.result.report;
         report.segments += 1;
-        report.records += records;
-        for damage in &damaged {
+        report.records += self.summary.records;
+        for (offset, len) in damaged {
             tracing::error!(
-                "segment {} has {} damaged bytes at {}, which are skipped",
-                damage.segment,
-                damage.len,
-                damage.offset
+                "segment {segment} has {len} damaged bytes at {offset}, which are skipped"
             );
+            report.damaged.push(Damage {
+                segment,
+                offset: offset as u64,
+                len: len as u64,
+            });
         }
-        report.damaged.append(&mut damaged);
-        self.result
-            .table
-            .grow(segment, cut.unwrap_or(self.bytes.len()) as u64);
+        let kept = tail.filter(|_| newest).unwrap_or(self.bytes.len());
+        self.result.index.segments.grow(segment, kept as u64);
         Ok(true)
     }
 
-    /// The second pass over one segment.
-    fn read_messages(
-        &mut self,
-        segment: u32,
-        newest: bool,
-        recovered: &mut dyn FnMut(RecoveredMessage<'_>),
-    ) -> Result<(), OpenError> {
-        self.load(segment)?;
-        let (marks, result) = (&self.marks, &mut self.result);
-        let mut targets = Vec::new();
-        let mut entry = |entry: Entry<'_>| {
-            let Entry::Message(message) = entry else {
-                return;
-            };
-            targets.clear();
-            for (queue, seq) in message.targets() {
-                // Known, since the first pass saw this message too.
-                let Some(marks) = marks.queues.get(&queue) else {
-                    continue;
-                };
-                if marks.is_live(seq) {
-                    targets.push(marks.target(queue, seq));
-                    result.table.add_live(segment, queue, seq);
-                } else if newest && !marks.gone && !marks.settled_newest.contains(seq) {
-                    result.settle_again.push((queue, seq));
-                }
+    /// Brings what the summary says into marks and index.
+    fn take_in(&mut self, segment: u32) {
+        self.marks.add_older(&mut self.summary, segment);
+        let index = &mut self.result.index;
+        for target in &self.summary.targets {
+            let marks = self.marks.of_message(target.queue, target.seq);
+            let slot = Slot::new(segment, target.offset, target.weight, target.sharers);
+            index.segments.stands(slot);
+            if target.transient {
+                continue;
             }
-            if !targets.is_empty() {
-                result.report.messages += 1;
-                recovered(RecoveredMessage {
-                    segment,
-                    enqueued_ms: message.enqueued_ms,
-                    flags: message.flags,
-                    payload: message.payload,
-                    targets: &targets,
-                });
+            if let Some(by) = marks.dead_by(target.seq) {
+                index.segments.depends(by, segment);
+            } else if !index.add_older(target.queue, target.seq, slot) {
+                index.segments.set_copied(segment);
             }
-        };
-        scan(
-            &self.bytes,
-            HEADER_BYTES,
-            seal(self.dir, segment),
-            &mut |found| {
-                if let Found::Record { kind, body, .. } = found {
-                    // Reported by the first pass.
-                    let _ = codec::read(kind, body, &mut entry);
-                }
-            },
-        );
-        Ok(())
+        }
     }
 
     fn load(&mut self, segment: u32) -> Result<Box<dyn DiskFile>, OpenError> {
@@ -320,31 +257,29 @@ impl Recovery<'_> {
 
     fn finish(self) -> Recovered {
         let mut result = self.result;
-        let highest = self.marks.queues.iter();
-        result.report.highest_seqs = highest
-            .filter_map(|(queue, marks)| Some((*queue, marks.highest?)))
-            .collect();
-        result.report.highest_seqs.sort_unstable();
-        let delivered = self.marks.queues.iter();
-        result.delivered = delivered
-            .filter_map(|(queue, marks)| Some((*queue, marks.delivered?)))
-            .collect();
         result
-    }
-}
-
-impl QueueMarks {
-    fn is_live(&self, seq: Seq) -> bool {
-        !self.gone && !self.settled.contains(seq)
-    }
-
-    fn target(&self, queue: QueueId, seq: Seq) -> RecoveredTarget {
-        RecoveredTarget {
-            queue,
-            seq,
-            redelivered: self.delivered.is_some_and(|up_to| seq <= up_to),
-            delivery_count: self.counts.get(&seq).copied().unwrap_or(0),
+            .report
+            .damaged
+            .sort_unstable_by_key(|damage| (damage.segment, damage.offset));
+        let mut ids: Vec<QueueId> = self.marks.queues.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(marks) = self.marks.queues.get(&id) else {
+                continue;
+            };
+            result.index.recovered(id, marks, &mut result.settle_again);
+            let Some(highest) = marks.highest else {
+                continue;
+            };
+            let delivered_up_to = marks.delivered.map(|(up_to, _)| up_to);
+            result
+                .delivered
+                .extend(delivered_up_to.map(|up_to| (id, up_to)));
+            let queue = result.index.report(id, highest, delivered_up_to);
+            result.report.messages += queue.messages;
+            result.report.queues.push(queue);
         }
+        result
     }
 }
 

@@ -33,7 +33,7 @@ fn every_flipped_bit_costs_one_message_at_most() {
         let disk = good.fork();
         disk.damage(&path(1), |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
         let (_, report, seen) = open(&disk, 1 << 20);
-        let seqs: Vec<_> = seen.iter().map(|message| message.targets[0].seq).collect();
+        let seqs = seqs(&seen);
         let hit = ends.iter().position(|end| bit / 8 < *end).unwrap() as u64;
         let in_header = bit / 8 < HEADER_BYTES;
         let left: Vec<_> = (0..MESSAGES)
@@ -82,7 +82,9 @@ fn an_older_segment_is_never_cut() {
     let (_, report, seen) = open(&disk, 1 << 20);
     assert_eq!(seen.len() as u64, MESSAGES);
     assert_eq!((report.damaged.len(), report.cut_tail_bytes), (1, 0));
-    assert_eq!(disk.files(), before);
+    let after = disk.files();
+    assert_eq!(after[&path(1)], before[&path(1)]);
+    assert_eq!(after[&path(2)], before[&path(2)]);
 }
 
 #[test]
@@ -134,4 +136,35 @@ fn later_formats_and_other_storages_are_refused() {
     let error = try_open(&disk, 1 << 20).err().unwrap();
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
     assert_eq!(good.files(), good.fork().files());
+}
+
+#[test]
+fn what_is_damaged_while_the_log_is_open_is_reported_with_its_place() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, 1 << 20);
+    let mut offset = 0;
+    for seq in 1..=3 {
+        let end = log
+            .append(&mut one(seq, &[seq as u8; 100]), true)
+            .unwrap()
+            .end;
+        if seq == 1 {
+            offset = end & 0xffff_ffff;
+        }
+    }
+    log.wait_durable(log.end()).unwrap();
+    disk.damage(&path(1), |bytes| bytes[offset as usize + 50] ^= 4);
+    let mut seen = Vec::new();
+    let end = log.read(QueueId(1), 1, 3, NO_LIMIT, &mut |stored| {
+        seen.push(match stored {
+            Stored::Message { seq, .. } => (seq, None),
+            Stored::Lost {
+                seq,
+                segment,
+                offset,
+            } => (seq, Some((segment, offset))),
+        });
+    });
+    assert_eq!(end.unwrap(), ReadEnd::All);
+    assert_eq!(seen, [(1, None), (2, Some((1, offset))), (3, None)]);
 }

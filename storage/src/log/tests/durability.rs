@@ -157,15 +157,13 @@ fn dead_segments_go_but_not_before_the_settlement_is_durable() {
     let disk = MemDisk::new();
     let (log, ..) = open(&disk, 300);
     let mut batch = Batch::new();
-    let segments: Vec<u32> = (0..40)
-        .map(|seq| log.append(&mut one(seq, &[7; 50]), true).unwrap().segment)
-        .collect();
+    for seq in 0..40 {
+        log.append(&mut one(seq, &[7; 50]), true).unwrap();
+    }
     log.wait_durable(log.end()).unwrap();
     let before = disk.files().len();
     disk.fail(Some(Op::Sync));
-    for seq in 0..40 {
-        batch.settle(QueueId(1), seq, segments[seq as usize]);
-    }
+    batch.settle_range(QueueId(1), 0, 39);
     log.append(&mut batch, true).unwrap();
     assert!(log.close().is_err());
     assert!(
@@ -177,95 +175,139 @@ fn dead_segments_go_but_not_before_the_settlement_is_durable() {
     let (log, _, seen) = open(&disk, 300);
     assert_eq!(seen.len(), 40);
     for message in &seen {
-        batch.settle(QueueId(1), message.targets[0].seq, message.segment);
+        batch.settle(QueueId(1), message.target.1);
     }
     log.append(&mut batch, true).unwrap();
     log.close().unwrap();
     assert_eq!(log.segments().live, 0);
-    assert_eq!(log.segments().segments, 2);
+    assert_eq!(log.segments().segments, 1);
 }
 
 #[test]
-fn a_settlement_may_come_before_its_message() {
-    for located in [false, true] {
-        let disk = MemDisk::new();
-        let (log, ..) = open(&disk, 200);
-        let mut batch = Batch::new();
-        if located {
-            // The caller did not know yet that the message was in the log.
-            let segment = log.append(&mut one(5, b"early"), true).unwrap().segment;
-            batch.settle(QueueId(1), 5, UNKNOWN_SEGMENT);
-            log.append(&mut batch, true).unwrap();
-            batch.locate(QueueId(1), 5, segment);
-            log.append(&mut batch, true).unwrap();
-        } else {
-            batch.settle(QueueId(1), 5, UNKNOWN_SEGMENT);
-            let settled = log.append(&mut batch, true).unwrap().segment;
-            log.append(&mut one(1, &[0; 200]), true).unwrap();
-            let segment = log.append(&mut one(5, b"early"), true).unwrap().segment;
-            assert!(segment > settled);
-            batch.locate(QueueId(1), 5, segment);
-            log.append(&mut batch, true).unwrap();
+fn dead_segments_go_whatever_lives_before_them() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, 300);
+    let mut batch = Batch::new();
+    for seq in 0..40 {
+        log.append(&mut one(seq, &[7; 50]), true).unwrap();
+        if seq > 0 {
+            batch.settle(QueueId(1), seq);
+            log.append(&mut batch, false).unwrap();
         }
-        let mut all = vec![];
-        for seq in 10..30 {
-            all.push((
-                seq,
-                log.append(&mut one(seq, &[0; 150]), true).unwrap().segment,
-            ));
+    }
+    log.close().unwrap();
+    let stats = log.segments();
+    assert_eq!((stats.live, stats.oldest), (1, 1));
+    // The first, the newest, and at most one with a settlement that concerns another.
+    assert!(stats.segments <= 3, "{stats:?}");
+    disk.crash(&mut |_| 0);
+    assert_eq!(seqs(&open(&disk, 300).2), [0]);
+}
+
+#[test]
+fn marks_outlive_the_segment_they_were_written_to() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, 400);
+    let mut batch = Batch::new();
+    log.append(&mut one(1, b"stays"), true).unwrap();
+    log.append(&mut one(2, &[0; 300]), true).unwrap();
+    batch.delivered(QueueId(1), 1);
+    batch.delivery_count(QueueId(1), 1, 7);
+    batch.message(1, 0, 0, &[(QueueId(2), 1)], &[&[0; 300]]);
+    let marked = segment(log.append(&mut batch, true).unwrap().end);
+    batch.settle(QueueId(2), 1);
+    log.append(&mut batch, true).unwrap();
+    log.append(&mut one(3, &[0; 300]), true).unwrap();
+    log.wait_durable(log.end()).unwrap();
+    let name = format!(
+        "log/{}",
+        crate::framing::FileType::Segment.name(marked.into())
+    );
+    for _ in 0..500 {
+        if !disk.files().contains_key(&name) {
+            break;
         }
-        all.iter()
-            .for_each(|(seq, segment)| batch.settle(QueueId(1), *seq, *segment));
-        if !located {
-            batch.settle(QueueId(1), 1, 2);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!disk.files().contains_key(&name));
+    log.close().unwrap();
+    disk.crash(&mut |_| 0);
+    let (_, _, seen) = open(&disk, 400);
+    assert_eq!(seqs(&seen), [1, 2, 3]);
+    assert_eq!((seen[0].redelivered, seen[0].delivery_count), (true, 7));
+    assert!(!seen[1].redelivered);
+}
+
+#[test]
+fn reading_stops_at_its_limits_and_goes_on() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, 2000);
+    for seq in 0..100 {
+        log.append(&mut one(seq, &[seq as u8; 100]), false).unwrap();
+    }
+    let mut batch = Batch::new();
+    batch.settle_range(QueueId(1), 10, 19);
+    log.append(&mut batch, false).unwrap();
+    for limit in [
+        ReadLimit {
+            messages: 7,
+            bytes: usize::MAX,
+        },
+        ReadLimit {
+            messages: usize::MAX,
+            bytes: 650,
+        },
+        ReadLimit {
+            messages: 0,
+            bytes: 0,
+        },
+    ] {
+        let (mut from, mut all) = (5, Vec::new());
+        loop {
+            let before = all.len();
+            let end = log.read(QueueId(1), from, 94, limit, &mut |stored| match stored {
+                Stored::Message { seq, payload, .. } => {
+                    assert_eq!(payload, [seq as u8; 100]);
+                    all.push(seq);
+                }
+                lost => panic!("{lost:?}"),
+            });
+            let expected = if limit.messages == 0 { 1 } else { 7 };
+            assert!(all.len() - before <= expected);
+            match end.unwrap() {
+                ReadEnd::All => break,
+                ReadEnd::Next(next) => from = next,
+            }
         }
-        log.append(&mut batch, true).unwrap();
-        log.close().unwrap();
-        assert_eq!(
-            (log.segments().live, log.segments().segments),
-            (0, 2),
-            "{located}"
-        );
-        disk.crash(&mut |_| 0);
-        assert_eq!(open(&disk, 200).2, [], "{located}");
+        assert_eq!(all, (5..10).chain(20..95).collect::<Vec<_>>());
     }
 }
 
-/// A torn write keeps the message and loses the repetition of its settlement, while the segment
-/// with the settlement itself is about to go.
 #[test]
-fn a_settlement_before_its_message_survives_a_torn_write() {
+fn messages_that_are_only_paged_out_do_not_survive_a_restart() {
     let disk = MemDisk::new();
-    let (log, ..) = open(&disk, 250);
+    let open = || {
+        let dir = DataDir::on(Arc::new(disk.clone())).unwrap();
+        let options = LogOptions {
+            transient: |flags| flags & 1 == 0,
+            ..LogOptions::default()
+        };
+        MessageLog::open(&dir, options).unwrap()
+    };
+    let (log, _) = open();
     let mut batch = Batch::new();
-    batch.settle(QueueId(1), 5, UNKNOWN_SEGMENT);
-    let early = log.append(&mut batch, true).unwrap();
-    log.append(&mut one(1, &[0; 200]), true).unwrap();
-    let begun = log.append(&mut one(2, b"begins a segment"), true).unwrap();
-    log.wait_durable(log.end()).unwrap();
-    disk.fail(Some(Op::Sync));
-    let mut both = one(5, b"early");
-    both.message(1, 0, &[(QueueId(1), 6)], &[b"stays"]);
-    let bytes = both.records.len();
-    let at = log.append(&mut both, true).unwrap();
-    assert!(log.close().is_err());
-    assert!(early.segment < begun.segment && at.segment == begun.segment);
-    // Of the one unsynced write, the messages survive.
-    disk.crash(&mut |n| if n == 3 { 1 } else { bytes.min(n - 1) });
-
-    let (log, report, seen) = open(&disk, 250);
-    assert!(report.highest_seqs.contains(&(QueueId(1), 6)));
-    assert_eq!(
-        seen.iter().map(|m| m.targets[0].seq).collect::<Vec<_>>(),
-        [1, 2, 6]
-    );
-    seen[..2]
-        .iter()
-        .for_each(|m| batch.settle(QueueId(1), m.targets[0].seq, m.segment));
+    batch.message(1, 0, 3, &[(QueueId(1), 1)], &[b"out"]);
+    batch.message(1, 1, 4, &[(QueueId(1), 2)], &[b"stay"]);
     log.append(&mut batch, true).unwrap();
+    let mut seen = 0;
+    log.read(QueueId(1), 0, 9, NO_LIMIT, &mut |_| seen += 1)
+        .unwrap();
+    assert_eq!(seen, 2);
     log.close().unwrap();
-    assert_eq!(log.segments().oldest, at.segment);
-    assert_eq!(open(&disk, 250).2, seen[2..]);
+    drop(log);
+    let (_, report) = open();
+    assert_eq!(report.queues[0].live, [(2, 2)]);
+    assert_eq!(report.queues[0].highest, 2);
 }
 
 #[test]
@@ -275,8 +317,9 @@ fn threads_share_syncs_on_a_real_disk() {
     let options = LogOptions {
         segment_bytes: 10_000,
         idle_sync: Duration::from_millis(1),
+        ..LogOptions::default()
     };
-    let (log, _) = MessageLog::open(&dir, options, &mut |_| {}).unwrap();
+    let (log, _) = MessageLog::open(&dir, options).unwrap();
     std::thread::scope(|scope| {
         for queue in 1..=4 {
             let log = log.clone();
@@ -287,6 +330,7 @@ fn threads_share_syncs_on_a_real_disk() {
                     batch.message(
                         seq,
                         3,
+                        200,
                         &[(QueueId(queue), seq)],
                         &[&body[..100], &body[100..]],
                     );
@@ -300,17 +344,25 @@ fn threads_share_syncs_on_a_real_disk() {
     assert!(log.sync_count() <= 400);
     drop((log, dir));
     let dir = DataDir::open(folder.path()).unwrap();
-    let mut next = [0u64; 5];
-    let (log, report) = MessageLog::open(&dir, options, &mut |message| {
-        let target = message.targets[0];
-        assert_eq!(target.seq, next[target.queue.0 as usize]);
-        assert_eq!((message.enqueued_ms, message.flags), (target.seq, 3));
-        assert_eq!(message.payload, [target.seq as u8; 200]);
-        next[target.queue.0 as usize] += 1;
-    })
-    .unwrap();
-    assert_eq!(next[1..], [100; 4]);
-    assert_eq!(report.messages, 400);
-    assert_eq!(report.highest_seqs.len(), 4);
+    let (log, report) = MessageLog::open(&dir, options).unwrap();
+    assert_eq!((report.messages, report.queues.len()), (400, 4));
+    for queue in 1..=4 {
+        let mut next = 0;
+        let read = log.read(QueueId(queue), 0, 99, NO_LIMIT, &mut |stored| {
+            let Stored::Message {
+                seq,
+                enqueued_ms,
+                flags,
+                payload,
+            } = stored
+            else {
+                panic!("{stored:?}");
+            };
+            assert_eq!((seq, enqueued_ms, flags), (next, next, 3));
+            assert_eq!(payload, [seq as u8; 200]);
+            next += 1;
+        });
+        assert_eq!((read.unwrap(), next), (ReadEnd::All, 100));
+    }
     log.close().unwrap();
 }

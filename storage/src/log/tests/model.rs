@@ -22,11 +22,11 @@ enum Step {
         picks: Vec<u8>,
         urgent: bool,
     },
-    /// Settles a message that is only published by a later step.
-    SettleEarly {
-        queue: u8,
+    /// Settles all of a queue up to one of its live messages.
+    SettleRange {
+        pick: u8,
+        urgent: bool,
     },
-    PublishEarly,
     Tx {
         queues: u8,
         count: u8,
@@ -63,8 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (1u8..8, 1u8..4, 0u16..150, any::<bool>())
             .prop_map(|(queues, count, bytes, urgent)| Step::Publish { queues, count, bytes, urgent }),
         8 => (picks(), any::<bool>()).prop_map(|(picks, urgent)| Step::Settle { picks, urgent }),
-        1 => (0u8..3).prop_map(|queue| Step::SettleEarly { queue }),
-        2 => Just(Step::PublishEarly),
+        2 => (any::<u8>(), any::<bool>())
+            .prop_map(|(pick, urgent)| Step::SettleRange { pick, urgent }),
         3 => (1u8..8, 0u8..3, picks(), any::<bool>())
             .prop_map(|(queues, count, picks, urgent)| Step::Tx { queues, count, picks, urgent }),
         1 => (0u8..3, 0u8..4).prop_map(|(queue, back)| Step::Delivered { queue, back }),
@@ -82,11 +82,9 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 struct Known {
     payload: Vec<u8>,
-    segment: u32,
     appended: Position,
     /// Where its settlement ends, if it has one.
     settled: Option<Position>,
-    early: bool,
     counts: Vec<(Position, u32)>,
 }
 
@@ -106,7 +104,6 @@ struct World {
     next_queue: u64,
     next_seq: BTreeMap<QueueId, Seq>,
     known: BTreeMap<Target, Known>,
-    pending_early: Option<(Target, Position)>,
     delivered: Vec<(Position, QueueId, Seq)>,
     gone: BTreeMap<QueueId, Position>,
     txs: Vec<Tx>,
@@ -129,7 +126,6 @@ impl World {
             next_queue: 4,
             next_seq: BTreeMap::new(),
             known: BTreeMap::new(),
-            pending_early: None,
             delivered: Vec::new(),
             gone: BTreeMap::new(),
             txs: Vec::new(),
@@ -178,23 +174,22 @@ impl World {
                 .map(|queue| (queue, self.take_seq(queue)))
                 .collect();
             let payload = vec![targets[0].1 as u8; usize::from(bytes)];
-            batch.message(9, 1, &targets, &[&payload, b"end"]);
+            let weight = u32::from(bytes) + 3;
+            batch.message(9, 1, weight, &targets, &[&payload, b"end"]);
             let payload = [payload, b"end".to_vec()].concat();
             published.extend(targets.into_iter().map(|target| (target, payload.clone())));
         }
         published
     }
 
-    fn published(&mut self, published: &[(Target, Vec<u8>)], at: Appended, early: bool) {
+    fn published(&mut self, published: &[(Target, Vec<u8>)], at: Appended) {
         for (target, payload) in published {
             self.known.insert(
                 *target,
                 Known {
                     payload: payload.clone(),
-                    segment: at.segment,
                     appended: at.end,
                     settled: None,
-                    early,
                     counts: Vec::new(),
                 },
             );
@@ -208,7 +203,7 @@ impl World {
         for pick in picks {
             if !live.is_empty() {
                 let target = live.remove(usize::from(*pick) % live.len());
-                batch.settle(target.0, target.1, self.known[&target].segment);
+                batch.settle(target.0, target.1);
                 settled.push(target);
             }
         }
@@ -232,28 +227,25 @@ impl World {
             } => {
                 let published = self.publish(&mut batch, *queues, *count, *bytes);
                 let at = self.append(&mut batch, *urgent)?;
-                self.published(&published, at, false);
+                self.published(&published, at);
             }
             Step::Settle { picks, urgent } => {
                 let settled = self.settle(&mut batch, picks);
                 let end = self.append(&mut batch, *urgent)?.end;
                 self.settled(&settled, end);
             }
-            Step::SettleEarly { queue } if self.pending_early.is_none() => {
-                let target = (self.queues[usize::from(*queue)], 0);
-                let target = (target.0, self.take_seq(target.0));
-                batch.settle(target.0, target.1, UNKNOWN_SEGMENT);
-                let end = self.append(&mut batch, true)?.end;
-                self.pending_early = Some((target, end));
-            }
-            Step::PublishEarly => {
-                let Some((target, settled)) = self.pending_early.take() else {
-                    return Ok(());
-                };
-                batch.message(9, 1, &[target], &[b"early"]);
-                let at = self.append(&mut batch, false)?;
-                self.published(&[(target, b"early".to_vec())], at, true);
-                self.settled(&[target], settled);
+            Step::SettleRange { pick, urgent } => {
+                let live = self.live();
+                if let Some(last) = live.get(usize::from(*pick) % live.len().max(1)) {
+                    batch.settle_range(last.0, 0, last.1);
+                    let settled: Vec<Target> = live
+                        .iter()
+                        .filter(|target| target.0 == last.0 && target.1 <= last.1)
+                        .copied()
+                        .collect();
+                    let end = self.append(&mut batch, *urgent)?.end;
+                    self.settled(&settled, end);
+                }
             }
             Step::Tx {
                 queues,
@@ -266,7 +258,7 @@ impl World {
                 let settled = self.settle(&mut batch, picks);
                 batch.end_tx();
                 let at = self.append(&mut batch, *urgent)?;
-                self.published(&published, at, false);
+                self.published(&published, at);
                 self.settled(&settled, at.end);
                 let published = published.iter().map(|(target, _)| *target).collect();
                 self.txs.push(Tx {
@@ -301,20 +293,15 @@ impl World {
                 log.wait_durable(log.end()).map_err(|_| Failed)?;
             }
             Step::PowerOff { after } => self.disk.power_off_after(usize::from(*after)),
-            Step::SettleEarly { .. } | Step::Crash { .. } | Step::Kill | Step::Reopen => {}
+            Step::Crash { .. } | Step::Kill | Step::Reopen => {}
         }
         Ok(())
     }
 
     fn queue_gone(&mut self, slot: usize) -> Result<(), Failed> {
         let queue = self.queues[slot];
-        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
-        for target in self.live().iter().filter(|target| target.0 == queue) {
-            *counts.entry(self.known[target].segment).or_default() += 1;
-        }
-        let counts: Vec<_> = counts.into_iter().collect();
         let mut batch = Batch::new();
-        batch.queue_gone(queue, &counts);
+        batch.queue_gone(queue);
         let end = self.append(&mut batch, true)?.end;
         self.gone.insert(queue, end);
         self.queues[slot] = QueueId(self.next_queue);
@@ -371,7 +358,7 @@ impl World {
     }
 
     fn check(&self, durable: Position, report: &RecoveryReport, seen: &[Seen]) {
-        let here: BTreeSet<Target> = seen.iter().flat_map(Seen::seqs).collect();
+        let here: BTreeSet<Target> = seen.iter().map(|message| message.target).collect();
         for (target, known) in &self.known {
             let gone = self.gone.get(&target.0);
             let surely_gone = [known.settled.as_ref(), gone]
@@ -389,40 +376,28 @@ impl World {
                 assert!(!here.contains(target), "{target:?} is back: {known:?}");
             }
         }
-        for message in seen {
-            message
-                .targets
-                .iter()
-                .for_each(|target| self.check_target(durable, message, target));
-        }
-        self.check_order(seen);
+        seen.iter()
+            .for_each(|message| self.check_message(durable, message));
         self.txs
             .iter()
             .for_each(|tx| self.check_tx(tx, durable, &here));
         for target in &here {
-            let (_, highest) = report
-                .highest_seqs
-                .iter()
-                .find(|(id, _)| *id == target.0)
-                .unwrap();
-            assert!(*highest >= target.1);
+            let queue = report.queues.iter().find(|it| it.queue == target.0);
+            assert!(queue.unwrap().highest >= target.1);
         }
     }
 
-    fn check_target(&self, durable: Position, message: &Seen, target: &RecoveredTarget) {
-        let known = self
-            .known
-            .get(&(target.queue, target.seq))
-            .expect("never published");
+    fn check_message(&self, durable: Position, message: &Seen) {
+        let target = message.target;
+        let known = self.known.get(&target).expect("never published");
         assert_eq!(message.payload, known.payload);
-        assert_eq!(message.segment, known.segment);
         let marks = self.delivered.iter();
-        let marks = marks.filter(|(_, q, up_to)| *q == target.queue && target.seq <= *up_to);
+        let marks = marks.filter(|(_, q, up_to)| *q == target.0 && target.1 <= *up_to);
         let (may, must) = marks.fold((false, false), |(_, must), (at, ..)| {
             (true, must || *at <= durable)
         });
         assert!(
-            if target.redelivered { may } else { !must },
+            if message.redelivered { may } else { !must },
             "{target:?} {known:?}"
         );
         let counts = || known.counts.iter();
@@ -433,19 +408,9 @@ impl World {
             .unwrap_or(0);
         let may = counts().map(|(_, n)| *n).max().unwrap_or(0);
         assert!(
-            (must..=may).contains(&target.delivery_count),
+            (must..=may).contains(&message.delivery_count),
             "{target:?} {known:?}"
         );
-    }
-
-    fn check_order(&self, seen: &[Seen]) {
-        let mut last: BTreeMap<QueueId, Seq> = BTreeMap::new();
-        for target in seen.iter().flat_map(Seen::seqs) {
-            if !self.known[&target].early {
-                let before = last.insert(target.0, target.1);
-                assert!(before < Some(target.1), "{target:?} after {before:?}");
-            }
-        }
     }
 
     /// All or nothing, as far as nothing else says why.
@@ -468,35 +433,31 @@ impl World {
 
     /// From here on, what was recovered is all there is.
     fn adopt(&mut self, report: &RecoveryReport, seen: &[Seen]) {
-        let here: BTreeSet<Target> = seen.iter().flat_map(Seen::seqs).collect();
+        let here: BTreeSet<Target> = seen.iter().map(|message| message.target).collect();
         self.known.retain(|target, _| here.contains(target));
         for message in seen {
-            for target in &message.targets {
-                let known = self.known.get_mut(&(target.queue, target.seq)).unwrap();
-                known.appended = 0;
-                known.settled = None;
-                known.counts = vec![(0, target.delivery_count)];
-            }
+            let known = self.known.get_mut(&message.target).unwrap();
+            known.appended = 0;
+            known.settled = None;
+            known.counts = vec![(0, message.delivery_count)];
         }
         // Flags that came back stay; whether those that did not stay away is not asked, since a
         // mark covers messages to come as well.
-        let flagged = seen.iter().flat_map(|message| &message.targets);
-        let flagged = flagged.filter(|target| target.redelivered);
+        let flagged = seen.iter().filter(|message| message.redelivered);
         let mut up_to: BTreeMap<QueueId, Seq> = BTreeMap::new();
-        flagged.for_each(|target| {
-            let known = up_to.entry(target.queue).or_default();
-            *known = (*known).max(target.seq);
+        flagged.for_each(|message| {
+            let known = up_to.entry(message.target.0).or_default();
+            *known = (*known).max(message.target.1);
         });
         self.delivered = up_to
             .into_iter()
             .map(|(queue, seq)| (0, queue, seq))
             .collect();
         self.next_seq = report
-            .highest_seqs
+            .queues
             .iter()
-            .map(|(queue, seq)| (*queue, seq + 1))
+            .map(|queue| (queue.queue, queue.highest + 1))
             .collect();
-        self.pending_early = None;
         // A queue whose end was not durable is still there if anything of it came back.
         self.gone
             .retain(|queue, _| !here.iter().any(|target| target.0 == *queue));

@@ -9,12 +9,9 @@ fn pass_through(log: &MessageLog, seqs: std::ops::Range<Seq>) {
     let mut before = None;
     let mut batch = Batch::new();
     for seq in seqs {
-        let segment = log
-            .append(&mut one(seq, &[b'x'; 90]), true)
-            .unwrap()
-            .segment;
-        if let Some((seq, segment)) = before.replace((seq, segment)) {
-            batch.settle(QueueId(1), seq, segment);
+        log.append(&mut one(seq, &[b'x'; 90]), true).unwrap();
+        if let Some(seq) = before.replace(seq) {
+            batch.settle(QueueId(1), seq);
             log.append(&mut batch, true).unwrap();
         }
         log.wait_durable(log.end()).unwrap();
@@ -55,8 +52,7 @@ fn old_bytes_behind_the_end_are_no_messages_and_no_damage() {
             drop(log);
             let (log, report, seen) = open(&disk, SEGMENT_BYTES);
             assert_eq!(report.damaged, [], "{last}");
-            let seqs: Vec<_> = seen.iter().map(|message| message.targets[0].seq).collect();
-            assert_eq!(seqs, [last - 1], "{keep}");
+            assert_eq!(seqs(&seen), [last - 1], "{keep}");
             // What was cut off is cut off for good.
             log.close().unwrap();
             let (_, report, _) = open(&disk, SEGMENT_BYTES);
