@@ -1,7 +1,8 @@
 //! The `warren` program: reads its configuration and runs the server. The parts:
 //!
 //! * `cli`, `config`, `logging`: what it was told and where it speaks;
-//! * `boot`, `server`: opening the broker, listeners, start-up message, shutdown;
+//! * `boot`, `server`, `listeners`: opening the broker, listening, start-up message, shutdown;
+//! * `tls`: keys and certificates;
 //! * `net`: sockets and buffers; `connection`: the protocol as a state machine.
 
 mod boot;
@@ -9,9 +10,11 @@ mod cli;
 mod clock;
 mod config;
 mod connection;
+mod listeners;
 mod logging;
 mod net;
 mod server;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! The running program: opens the broker, binds everything, serves, and stops in order.
 
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,15 +10,14 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError};
-use warren_broker::alarms::Monitor;
 use warren_broker::{Broker, Turn};
-use warren_mgmt_ui::ServerInfo;
 
 use crate::boot;
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{AuthMechanism, CertificateLogin, Config, Secret};
+use crate::listeners::{Bound, Listeners};
 use crate::net::driver::LOG_BACKLOG_MAX;
-use crate::net::listener;
+use crate::tls;
 
 /// How long connections get to say goodbye when the program stops.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -43,8 +42,12 @@ pub(crate) struct Limits {
     pub(crate) default_prefetch: u32,
     /// From accept to open-ok.
     pub(crate) handshake_timeout: Duration,
-    /// SASL mechanisms offered.
-    pub(crate) mechanisms: Vec<&'static str>,
+    /// SASL mechanisms that may be offered.
+    pub(crate) mechanisms: Vec<AuthMechanism>,
+    /// Where EXTERNAL finds the user's name.
+    pub(crate) certificate_login: CertificateLogin,
+    /// Who ANONYMOUS logs in, and the password.
+    pub(crate) anonymous: Option<(String, Secret)>,
 }
 
 /// What all connections share.
@@ -60,15 +63,40 @@ pub(crate) struct Context {
 
 impl Context {
     /// `connection.start` as this broker says it.
-    pub(crate) fn start_method(&self) -> AMQPClass {
+    pub(crate) fn start_method(&self, tls: bool) -> AMQPClass {
+        let mechanisms = self.limits.mechanisms.iter();
+        let offered: Vec<&str> = mechanisms
+            .filter(|mechanism| self.offers(**mechanism, tls))
+            .map(|mechanism| mechanism.name())
+            .collect();
         let start = conn_methods::Start {
             version_major: 0,
             version_minor: 9,
             server_properties: self.server_properties.clone(),
-            mechanisms: self.limits.mechanisms.join(" ").as_str().into(),
+            mechanisms: offered.join(" ").as_str().into(),
             locales: "en_US".into(),
         };
         AMQPClass::Connection(conn_methods::AMQPMethod::Start(start))
+    }
+
+    /// The mechanism of this name, if it is offered.
+    pub(crate) fn mechanism(&self, name: &str, tls: bool) -> Option<AuthMechanism> {
+        let mut mechanisms = self.limits.mechanisms.iter().copied();
+        mechanisms.find(|mechanism| mechanism.name() == name && self.offers(*mechanism, tls))
+    }
+
+    fn offers(&self, mechanism: AuthMechanism, tls: bool) -> bool {
+        match mechanism {
+            AuthMechanism::Plain | AuthMechanism::AmqPlain => true,
+            AuthMechanism::External => tls,
+            AuthMechanism::Anonymous => self.limits.anonymous.is_some(),
+        }
+    }
+
+    /// User and password of those who log in without.
+    pub(crate) fn anonymous(&self) -> Option<(&str, &str)> {
+        let (user, password) = self.limits.anonymous.as_ref()?;
+        Some((user, password.expose()))
     }
 
     /// Counts a channel; false when the node's limit is reached.
@@ -100,13 +128,6 @@ impl Context {
     }
 }
 
-/// Where something is served, for the start-up message.
-struct Bound {
-    amqp: Vec<SocketAddr>,
-    management: Option<SocketAddr>,
-    prometheus: Option<SocketAddr>,
-}
-
 /// Runs the program until it is told to stop.
 pub(crate) async fn run(config: Config) -> ExitCode {
     match serve(config).await {
@@ -120,9 +141,7 @@ pub(crate) async fn run(config: Config) -> ExitCode {
 
 async fn serve(config: Config) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
-    let amqp = bind_all(&config)?;
-    let management = bind_http(config.management.as_ref(), "management")?;
-    let prometheus = bind_http(config.prometheus.as_ref(), "prometheus")?;
+    let listeners = Listeners::bind(&config)?;
     let broker = Arc::new(boot::open_broker(&config)?);
     let (stop, stopped) = watch::channel(false);
     let context = Arc::new(Context {
@@ -132,25 +151,8 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
         channels: AtomicU32::new(0),
         stop: stopped.clone(),
     });
-    let bound = Bound {
-        amqp: amqp
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect(),
-        management: management
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
-        prometheus: prometheus
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
-    };
-    for listener in amqp {
-        tokio::spawn(listener::serve(
-            Arc::clone(&context),
-            listener,
-            config.tcp.clone(),
-        ));
-    }
+    let bound = listeners.addresses();
+    tokio::spawn(tls::watch_files(listeners.tls_servers(), stopped.clone()));
     tokio::spawn(run_timers(Arc::clone(&broker), stopped.clone()));
     let monitor = Arc::new(boot::monitor(&config));
     broker.set_alarms(monitor.sample());
@@ -159,14 +161,7 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
         Arc::clone(&monitor),
         stopped.clone(),
     ));
-    serve_http(
-        &broker,
-        &config,
-        &bound,
-        (management, prometheus),
-        monitor,
-        &stopped,
-    );
+    listeners.serve(&context, &config, &bound, monitor, &stopped);
     banner(&config, &bound);
     signals.wait().await;
     tracing::info!(
@@ -210,68 +205,6 @@ async fn shut_down(context: &Arc<Context>, signals: Signals) -> ExitCode {
     }
 }
 
-/// Serves the management API and the metrics, where wanted.
-fn serve_http(
-    broker: &Arc<Broker>,
-    config: &Config,
-    bound: &Bound,
-    (management, prometheus): (Option<StdListener>, Option<StdListener>),
-    monitor: Arc<Monitor>,
-    stopped: &watch::Receiver<bool>,
-) {
-    let info = Arc::new(ServerInfo {
-        version: env!("CARGO_PKG_VERSION"),
-        monitor,
-        amqp: bound.amqp.clone(),
-        management: bound.management,
-        prometheus: bound.prometheus,
-        prometheus_path: config.prometheus_path.clone(),
-    });
-    let routers = [
-        (
-            management,
-            warren_mgmt_ui::router(Arc::clone(broker), Arc::clone(&info)),
-        ),
-        (
-            prometheus,
-            warren_mgmt_ui::metrics_router(Arc::clone(broker), info),
-        ),
-    ];
-    for (listener, router) in routers {
-        let Some(listener) = listener else { continue };
-        let mut stopped = stopped.clone();
-        let stop = async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        tokio::spawn(async move {
-            if let Err(error) = warren_mgmt_ui::serve(listener, router, stop).await {
-                tracing::error!(%error, "HTTP is not served any more");
-            }
-        });
-    }
-}
-
-fn bind_all(config: &Config) -> Result<Vec<StdListener>, String> {
-    let bind = |address| {
-        listener::bind(address, config.tcp.backlog)
-            .map_err(|error| format!("cannot serve AMQP on {address}: {error}"))
-    };
-    config.amqp_listeners.iter().map(bind).collect()
-}
-
-fn bind_http(
-    address: Option<&config::ListenAddress>,
-    what: &str,
-) -> Result<Option<StdListener>, String> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    match listener::bind(address, 128) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) => Err(format!("cannot serve {what} on {address}: {error}")),
-    }
-}
-
 fn limits(config: &Config) -> Limits {
     let limits = &config.limits;
     Limits {
@@ -284,12 +217,9 @@ fn limits(config: &Config) -> Limits {
         consumer_max_per_channel: limits.consumer_max_per_channel.map(|limit| limit as usize),
         default_prefetch: 0,
         handshake_timeout: limits.handshake_timeout,
-        mechanisms: config
-            .login
-            .auth_mechanisms
-            .iter()
-            .map(|m| m.name())
-            .collect(),
+        mechanisms: config.login.auth_mechanisms.clone(),
+        certificate_login: config.login.certificate_login,
+        anonymous: config.login.anonymous.clone(),
     }
 }
 
@@ -370,6 +300,17 @@ fn banner(config: &Config, bound: &Bound) {
             _ => url,
         };
         lines.push(format!("  AMQP        {address}   {url}"));
+    }
+    for address in &bound.tls.amqp {
+        let url = format!("amqps://{user}:<password>@{}/", reachable(*address));
+        lines.push(format!("  AMQPS       {address}   {url}"));
+    }
+    if let Some(address) = bound.tls.management {
+        lines.push(format!("  Management  https://{}/", reachable(address)));
+    }
+    if let Some(address) = bound.tls.prometheus {
+        let (address, path) = (reachable(address), &config.prometheus_path);
+        lines.push(format!("  Prometheus  https://{address}{path}"));
     }
     if let Some(address) = bound.management {
         lines.push(format!("  Management  http://{}/", reachable(address)));

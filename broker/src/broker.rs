@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::recovery;
 use crate::timers::Timers;
+use crate::tls_details::TlsDetails;
 use crate::vhost::Vhost;
 
 /// Settings of the engine; the program reads them from its configuration.
@@ -49,6 +50,10 @@ pub trait ConnectionHandle: Send + Sync {
     fn user(&self) -> String;
     /// Its vhost.
     fn vhost(&self) -> String;
+    /// Its encryption; `None` if it is not encrypted.
+    fn tls(&self) -> Option<Arc<TlsDetails>> {
+        None
+    }
 }
 
 /// Totals since the start of the node.

@@ -20,6 +20,7 @@ mod recovery;
 mod route;
 mod session;
 mod timers;
+mod tls_details;
 mod turn;
 mod vhost;
 
@@ -34,6 +35,7 @@ pub use queue::{
 pub use route::{REPLY_TO, Route, RouteCache};
 pub use session::Session;
 pub use timers::{OnEarlier, Timers};
+pub use tls_details::{PeerCertificate, TlsDetails};
 pub use turn::Turn;
 pub use vhost::{
     BindingRequest, Declared, Exchange, ExchangeRequest, QueueRequest, Vhost, generated_name,

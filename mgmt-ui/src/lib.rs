@@ -23,13 +23,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::middleware::map_response;
 use axum::routing::get;
 use warren_broker::Broker;
 use warren_broker::alarms::Monitor;
 
-pub use server::serve;
+pub use axum::Router;
+pub use server::{Accept, Plain, serve};
 
 /// The level of RabbitMQ's API that clients may expect: the last one that also knows mirrored
 /// classic queues.
@@ -50,8 +50,21 @@ pub struct ServerInfo {
     pub management: Option<SocketAddr>,
     /// Where metrics are served.
     pub prometheus: Option<SocketAddr>,
+    /// Where the same is served over TLS.
+    pub tls: TlsAddresses,
     /// The path of the metrics there.
     pub prometheus_path: String,
+}
+
+/// Where something is served over TLS.
+#[derive(Debug, Clone, Default)]
+pub struct TlsAddresses {
+    /// AMQP.
+    pub amqp: Vec<SocketAddr>,
+    /// This API.
+    pub management: Option<SocketAddr>,
+    /// Metrics.
+    pub prometheus: Option<SocketAddr>,
 }
 
 /// What every handler works with.

@@ -133,31 +133,32 @@ fn churn(totals: &Overview) -> Value {
 
 fn listeners(app: &App) -> Value {
     let node = &app.broker.settings().node_name;
-    let describe = |protocol: &str, address: &SocketAddr| {
-        json!({
-            "node": node,
-            "protocol": protocol,
-            "ip_address": address.ip().to_string(),
-            "port": address.port(),
-            "tls": false,
-        })
+    let info = &app.info;
+    let plain = [
+        ("amqp", info.amqp.as_slice()),
+        ("http", info.management.as_slice()),
+        ("http/prometheus", info.prometheus.as_slice()),
+    ];
+    let tls = [
+        ("amqp/ssl", info.tls.amqp.as_slice()),
+        ("https", info.tls.management.as_slice()),
+        ("https/prometheus", info.tls.prometheus.as_slice()),
+    ];
+    let describe = |protocol: &str, addresses: &[SocketAddr], tls: bool| -> Vec<Value> {
+        let each = addresses.iter().map(|address| {
+            json!({
+                "node": node,
+                "protocol": protocol,
+                "ip_address": address.ip().to_string(),
+                "port": address.port(),
+                "tls": tls,
+            })
+        });
+        each.collect()
     };
-    let amqp = app
-        .info
-        .amqp
-        .iter()
-        .map(|address| describe("amqp", address));
-    let http = app
-        .info
-        .management
-        .iter()
-        .map(|address| describe("http", address));
-    let metrics = app
-        .info
-        .prometheus
-        .iter()
-        .map(|address| describe("http/prometheus", address));
-    amqp.chain(http).chain(metrics).collect()
+    let plain = plain.map(|(protocol, addresses)| describe(protocol, addresses, false));
+    let tls = tls.map(|(protocol, addresses)| describe(protocol, addresses, true));
+    plain.into_iter().chain(tls).flatten().collect()
 }
 
 fn contexts(app: &App) -> Value {

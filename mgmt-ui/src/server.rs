@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -30,10 +31,32 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// From the first byte, or the end of the last answer, to the end of a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How an accepted socket becomes a stream that HTTP is spoken over: at once, or by way of TLS.
+pub trait Accept: Clone + Send + Sync + 'static {
+    /// What HTTP is spoken over.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Prepares the stream; runs in the connection's own task. An error ends the connection.
+    fn accept(&self, stream: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// HTTP over the socket itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Accept for Plain {
+    type Stream = TcpStream;
+
+    async fn accept(&self, stream: TcpStream) -> io::Result<TcpStream> {
+        Ok(stream)
+    }
+}
+
 /// Serves a router on a bound listener until `stop` completes; then requests in progress are cut.
 /// Must be called within a tokio runtime. Fails only if the listener cannot be used at all.
 pub async fn serve(
     listener: std::net::TcpListener,
+    accepting: impl Accept,
     router: Router,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -52,8 +75,12 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer, permit)) => {
                 let service = TowerToHyperService::new(router.clone());
+                let accepting = accepting.clone();
                 connections.spawn(async move {
-                    serve_connection(stream, peer, service).await;
+                    match accepting.accept(stream).await {
+                        Ok(stream) => serve_connection(stream, peer, service).await,
+                        Err(error) => tracing::debug!(%peer, %error, "no HTTP connection"),
+                    }
                     drop(permit);
                 });
             }
@@ -79,7 +106,7 @@ async fn accept(
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: TowerToHyperService<Router>,
 ) {
@@ -148,7 +175,7 @@ mod tests {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(listener, Router::new(), async {
+        let server = tokio::spawn(serve(listener, Plain, Router::new(), async {
             let _ = stopped.await;
         }));
         let mut idle = TcpStream::connect(address).await.unwrap();

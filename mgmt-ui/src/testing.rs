@@ -13,7 +13,7 @@ use warren_broker::auth::{DefaultUser, HashingAlgorithm, LoopbackUsers, bootstra
 use warren_broker::catalog::Command;
 use warren_broker::{Broker, Settings};
 
-use crate::{ServerInfo, metrics_router, router, serve};
+use crate::{Plain, ServerInfo, TlsAddresses, metrics_router, router, serve};
 
 /// guest:guest.
 pub(crate) const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
@@ -73,12 +73,13 @@ impl Node {
             amqp: vec!["127.0.0.1:5672".parse().unwrap()],
             management: Some("127.0.0.1:15672".parse().unwrap()),
             prometheus: Some("127.0.0.1:15692".parse().unwrap()),
+            tls: TlsAddresses::default(),
             prometheus_path: "/metrics".to_owned(),
         });
         let start = |router| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(serve(listener, router, std::future::pending()));
+            tokio::spawn(serve(listener, Plain, router, std::future::pending()));
             address
         };
         let address = start(router(Arc::clone(&broker), Arc::clone(&info)));

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use warren_broker::alarms::{DiskFreeLimit, MemoryWatermark};
 
 use super::files::{Origin, Problem, Setting};
-use super::value::ListenAddress;
+use super::tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
+use super::value::{ListenAddress, Secret};
 use super::{AuthMechanism, Config, LogSink, keys};
 
 /// Settings collected so far. Sources are applied from the weakest to the strongest; within one
@@ -19,6 +20,22 @@ pub(crate) struct Draft {
     pub(super) listeners: BTreeMap<String, ListenAddress>,
     /// `listeners.tcp = none`.
     pub(super) no_listeners: bool,
+    /// `listeners.ssl.<n>`, by `<n>`.
+    pub(super) tls_listeners: BTreeMap<String, ListenAddress>,
+    /// `listeners.ssl = none`.
+    pub(super) no_tls_listeners: bool,
+    /// `ssl_options`.
+    pub(super) tls: TlsDraft,
+    /// `management.ssl`.
+    pub(super) management_tls: TlsDraft,
+    /// `prometheus.ssl`.
+    pub(super) prometheus_tls: TlsDraft,
+    /// `ssl_cert_login_from`, whose alternative name is said by two other keys.
+    pub(super) certificate_login: CertificateLogin,
+    pub(super) alternative_name: (AlternativeNameKind, usize),
+    /// `anonymous_login_user`, unless it is `none`.
+    pub(super) anonymous_user: Option<String>,
+    pub(super) anonymous_pass: Secret,
     /// `auth_mechanisms.<n>`, by `<n>`; replaces the default ones when not empty.
     pub(super) auth_mechanisms: BTreeMap<u32, AuthMechanism>,
     /// `default_user_tags.<tag>` that are true; replaces the default ones when any was given.
@@ -46,7 +63,54 @@ pub(crate) struct Draft {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HttpListener {
     pub(super) on: bool,
+    /// Its port or address was given: it is meant to be there.
+    pub(super) named: bool,
     pub(super) address: ListenAddress,
+}
+
+/// TLS of one kind of listener, so far.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct TlsDraft {
+    pub(super) options: TlsOptions,
+    /// `versions.<n>`, by `<n>`.
+    pub(super) versions: BTreeMap<String, TlsVersion>,
+    /// `ciphers.<n>`, by `<n>`.
+    pub(super) ciphers: BTreeMap<u32, &'static str>,
+    /// The port of an HTTP listener over TLS; there is one when it or a file is given.
+    pub(super) port: Option<u16>,
+    /// Its address; `Some(None)` is every interface.
+    pub(super) host: Option<Option<String>>,
+}
+
+impl TlsDraft {
+    /// The options, complete.
+    fn options(self, prefix: &str) -> Result<TlsOptions, Problem> {
+        let mut options = self.options;
+        if !self.versions.is_empty() {
+            options.versions = unique(self.versions.into_values());
+        }
+        options.ciphers = unique(self.ciphers.into_values());
+        match options.complaint(prefix) {
+            Some(text) => Err(Problem::new(&Origin::Sources, text)),
+            None => Ok(options),
+        }
+    }
+
+    /// The listener, when any key of it was given.
+    fn listener(
+        self,
+        prefix: &str,
+        port: u16,
+    ) -> Result<Option<(ListenAddress, TlsOptions)>, Problem> {
+        if self == Self::default() {
+            return Ok(None);
+        }
+        let address = ListenAddress {
+            host: self.host.clone().unwrap_or_default(),
+            port: self.port.unwrap_or(port),
+        };
+        Ok(Some((address, self.options(prefix)?)))
+    }
 }
 
 impl HttpListener {
@@ -54,17 +118,20 @@ impl HttpListener {
         let address = default.cloned().unwrap_or(ListenAddress::any(port));
         Self {
             on: default.is_some(),
+            named: false,
             address,
         }
     }
 
-    fn finish(self) -> Option<ListenAddress> {
-        self.on.then_some(self.address)
+    /// The listener, if there is one. One over TLS replaces one that nobody asked for.
+    fn finish(self, tls: bool) -> Option<ListenAddress> {
+        (self.on && (self.named || !tls)).then_some(self.address)
     }
 
     /// Replaces the whole address; `None` turns the listener off.
     fn set(&mut self, address: Option<ListenAddress>) {
         self.on = address.is_some();
+        self.named = true;
         self.address = address.unwrap_or_else(|| self.address.clone());
     }
 }
@@ -76,6 +143,15 @@ impl Draft {
         Self {
             listeners: BTreeMap::new(),
             no_listeners: false,
+            tls_listeners: BTreeMap::new(),
+            no_tls_listeners: false,
+            tls: TlsDraft::default(),
+            management_tls: TlsDraft::default(),
+            prometheus_tls: TlsDraft::default(),
+            certificate_login: CertificateLogin::default(),
+            alternative_name: Default::default(),
+            anonymous_user: None,
+            anonymous_pass: Secret::new("guest"),
             auth_mechanisms: BTreeMap::new(),
             user_tags: BTreeMap::new(),
             memory_absolute: None,
@@ -147,6 +223,8 @@ impl Draft {
             let text = "definitions.import_backend needs definitions.local.path";
             return Err(Problem::new(&Origin::Sources, text.to_owned()));
         }
+        self.finish_tls()?;
+        self.finish_mechanisms()?;
         if self.no_listeners {
             self.config.amqp_listeners.clear();
         } else if !self.listeners.is_empty() {
@@ -174,13 +252,46 @@ impl Draft {
         self.config.log.file = log_file(self.file_name, self.log_dir, &self.config.node_name)
             .map(|path| (path, self.file));
         self.config.log.console = self.console_on.then_some(self.console);
-        self.config.management = self.management.finish();
-        self.config.prometheus = self.prometheus.finish();
+        self.config.management = self.management.finish(self.config.management_tls.is_some());
+        self.config.prometheus = self.prometheus.finish(self.config.prometheus_tls.is_some());
         let cluster_name = self
             .cluster_name
             .unwrap_or_else(|| self.config.node_name.clone());
         self.config.cluster_name = cluster_name;
         Ok(self.config)
+    }
+
+    fn finish_tls(&mut self) -> Result<(), Problem> {
+        if !self.no_tls_listeners && !self.tls_listeners.is_empty() {
+            let listeners = std::mem::take(&mut self.tls_listeners);
+            self.config.amqp_tls_listeners = unique(listeners.into_values());
+            self.config.tls = std::mem::take(&mut self.tls).options("ssl_options")?;
+        }
+        let (management, prometheus) = (&mut self.management_tls, &mut self.prometheus_tls);
+        self.config.management_tls =
+            std::mem::take(management).listener("management.ssl", 15671)?;
+        self.config.prometheus_tls =
+            std::mem::take(prometheus).listener("prometheus.ssl", 15691)?;
+        self.config.login.certificate_login = match self.certificate_login {
+            CertificateLogin::Alternative(..) => {
+                let (kind, index) = self.alternative_name;
+                CertificateLogin::Alternative(kind, index)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// ANONYMOUS is off unless a user is named for it; asking for it without one is a mistake.
+    fn finish_mechanisms(&mut self) -> Result<(), Problem> {
+        let mut listed = self.auth_mechanisms.values();
+        if self.anonymous_user.is_none() && listed.any(|m| *m == AuthMechanism::Anonymous) {
+            let text = "the mechanism ANONYMOUS needs anonymous_login_user";
+            return Err(Problem::new(&Origin::Sources, text.to_owned()));
+        }
+        let pass = self.anonymous_pass.clone();
+        self.config.login.anonymous = self.anonymous_user.take().map(|user| (user, pass));
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ mod files;
 mod keys;
 mod refused;
 mod suggest;
+mod tls;
 mod value;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub(crate) use draft::Draft;
 pub(crate) use files::{Origin, Problem, Setting, read_settings};
+pub(crate) use tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
 pub(crate) use value::{ListenAddress, Secret};
 use warren_broker::alarms::ResourceLimits;
 
@@ -44,6 +46,14 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where AMQP is served; empty means nowhere.
     pub(crate) amqp_listeners: Vec<ListenAddress>,
+    /// Where AMQP over TLS is served; empty means nowhere.
+    pub(crate) amqp_tls_listeners: Vec<ListenAddress>,
+    /// TLS of those listeners; complete if there are any.
+    pub(crate) tls: TlsOptions,
+    /// Time a client has for the TLS handshake.
+    pub(crate) tls_handshake_timeout: Duration,
+    /// Whether connections to the AMQP listeners begin with a PROXY protocol header.
+    pub(crate) proxy_protocol: bool,
     /// Socket options of AMQP listeners and connections.
     pub(crate) tcp: TcpOptions,
     /// Limits negotiated with, or imposed on, connections.
@@ -58,9 +68,13 @@ pub(crate) struct Config {
     pub(crate) log: LogConfig,
     /// Where the management API and console are served, if anywhere.
     pub(crate) management: Option<ListenAddress>,
+    /// Where the same is served over TLS, if anywhere, and how.
+    pub(crate) management_tls: Option<(ListenAddress, TlsOptions)>,
     /// Where Prometheus metrics are served, if anywhere.
     pub(crate) prometheus: Option<ListenAddress>,
-    /// Path of the Prometheus metrics on that listener.
+    /// Where the same is served over TLS, if anywhere, and how.
+    pub(crate) prometheus_tls: Option<(ListenAddress, TlsOptions)>,
+    /// Path of the Prometheus metrics on these listeners.
     pub(crate) prometheus_path: String,
 }
 
@@ -119,6 +133,10 @@ pub(crate) struct Login {
     pub(crate) loopback_users: BTreeSet<String>,
     /// SASL mechanisms offered, in this order; never empty.
     pub(crate) auth_mechanisms: Vec<AuthMechanism>,
+    /// Where EXTERNAL finds the user's name in a certificate.
+    pub(crate) certificate_login: CertificateLogin,
+    /// Who logs in by ANONYMOUS, with which password; nobody unless set.
+    pub(crate) anonymous: Option<(String, Secret)>,
 }
 
 /// Three patterns, as `set_permissions` takes them.
@@ -139,6 +157,10 @@ pub(crate) enum AuthMechanism {
     Plain,
     /// A field table with LOGIN and PASSWORD.
     AmqPlain,
+    /// The client's certificate says who it is; offered over TLS only.
+    External,
+    /// Anybody, as the user configured for it; offered only if there is one.
+    Anonymous,
 }
 
 impl AuthMechanism {
@@ -147,6 +169,8 @@ impl AuthMechanism {
         match self {
             Self::Plain => "PLAIN",
             Self::AmqPlain => "AMQPLAIN",
+            Self::External => "EXTERNAL",
+            Self::Anonymous => "ANONYMOUS",
         }
     }
 }
@@ -205,6 +229,10 @@ impl Default for Config {
             node_name,
             data_dir: PathBuf::from("./warren-data"),
             amqp_listeners: vec![ListenAddress::any(5672)],
+            amqp_tls_listeners: Vec::new(),
+            tls: TlsOptions::default(),
+            tls_handshake_timeout: Duration::from_millis(5000),
+            proxy_protocol: false,
             tcp: TcpOptions {
                 backlog: 128,
                 nodelay: true,
@@ -221,7 +249,9 @@ impl Default for Config {
                 file: None,
             },
             management: Some(ListenAddress::any(15672)),
+            management_tls: None,
             prometheus: Some(ListenAddress::any(15692)),
+            prometheus_tls: None,
             prometheus_path: "/metrics".to_owned(),
         }
     }
@@ -257,7 +287,13 @@ impl Default for Login {
                 read: all(),
             },
             loopback_users: BTreeSet::from(["guest".to_owned()]),
-            auth_mechanisms: vec![AuthMechanism::Plain, AuthMechanism::AmqPlain],
+            auth_mechanisms: vec![
+                AuthMechanism::Plain,
+                AuthMechanism::AmqPlain,
+                AuthMechanism::Anonymous,
+            ],
+            certificate_login: CertificateLogin::default(),
+            anonymous: None,
         }
     }
 }

@@ -5,23 +5,21 @@
 /// Beginnings of keys and why they are refused. A beginning covers the key of that name and every
 /// key below it.
 const REFUSED: &[(&str, &str)] = &[
-    ("listeners.ssl", TLS),
-    ("ssl_options", TLS),
-    ("ssl_handshake_timeout", TLS),
-    ("ssl_cert_login_from", TLS),
-    ("ssl_allow_poodle_attack", TLS),
-    ("num_acceptors.ssl", TLS),
-    ("management.ssl", TLS),
+    ("ssl_options", TLS_OPTION),
+    ("ssl_options.password", ENCRYPTED_KEY),
+    ("ssl_allow_poodle_attack", "TLS 1.2 is the oldest version"),
+    ("management.ssl", TLS_OPTION),
+    ("management.ssl.password", ENCRYPTED_KEY),
     (
         "management.listener",
         "use management.tcp.ip and management.tcp.port",
     ),
-    ("prometheus.ssl", TLS),
+    ("prometheus.ssl", TLS_OPTION),
+    ("prometheus.ssl.password", ENCRYPTED_KEY),
     (
         "num_acceptors",
         "accepting is not spread over a number of processes here",
     ),
-    ("proxy_protocol", "the PROXY protocol is not understood yet"),
     ("reverse_dns_lookups", "addresses are never looked up"),
     ("tcp_listen_options", "this socket option cannot be set"),
     ("socket_writer", ERLANG),
@@ -73,8 +71,6 @@ const REFUSED: &[(&str, &str)] = &[
         "password_hashing_module",
         "new passwords are always hashed with salted SHA-256",
     ),
-    ("anonymous_login_user", "anonymous logins are not offered"),
-    ("anonymous_login_pass", "anonymous logins are not offered"),
     (
         "credential_validator",
         "credentials are not validated beyond not being empty",
@@ -167,7 +163,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "prometheus",
-        "the metrics listener is plain HTTP without passwords",
+        "the metrics need no password and have no other settings",
     ),
     ("deprecated_features", "there is nothing to permit or deny"),
     ("product", "the product's name and version are its own"),
@@ -184,14 +180,13 @@ const REFUSED: &[(&str, &str)] = &[
     ("federation", "federation is not available"),
     ("sysmon_handler", ERLANG),
     ("erlang", ERLANG),
-    (
-        "proxy_protocol_accept",
-        "the PROXY protocol is not understood yet",
-    ),
+    ("proxy_protocol_accept", "use proxy_protocol"),
     ("config_entry_decoder", "encrypted values are not supported"),
 ];
 
-const TLS: &str = "TLS is not available yet";
+const TLS_OPTION: &str = "this option of Erlang's TLS does not exist here";
+const ENCRYPTED_KEY: &str =
+    "encrypted private keys are not read; keep the key unencrypted, readable by the broker alone";
 const CLUSTER: &str = "a node stands alone: there are no clusters and mirrors yet";
 const POLICY: &str = "policies and parameters are not applied yet";
 const STORAGE: &str = "messages are stored in another way here";
@@ -224,8 +219,8 @@ mod tests {
 
     #[test]
     fn the_longest_beginning_gives_the_reason() {
-        assert_eq!(reason("ssl_options.cacertfile"), Some(TLS));
-        assert_eq!(reason("management.ssl.port"), Some(TLS));
+        assert_eq!(reason("ssl_options.dhfile"), Some(TLS_OPTION));
+        assert_eq!(reason("ssl_options.password"), Some(ENCRYPTED_KEY));
         assert!(
             reason("management.cors.allow_origins.1")
                 .unwrap()

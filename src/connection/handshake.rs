@@ -8,10 +8,12 @@ use warren_amqp::handshake::{HeaderCheck, PROTOCOL_HEADER, check_protocol_header
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyError, put_method};
 use warren_broker::Session;
-use warren_broker::auth;
+use warren_broker::auth::{self, AuthenticatedUser};
 
 use super::fault::{Fault, REFUSAL_DELAY};
 use super::{Capabilities, Connection, Handle, Phase};
+use crate::config::AuthMechanism;
+use crate::tls::user_name;
 use conn_methods::AMQPMethod as Method;
 
 impl Connection {
@@ -21,7 +23,7 @@ impl Connection {
             HeaderCheck::NeedMore => None,
             HeaderCheck::Accept => {
                 self.phase = Phase::Start;
-                let start = self.context.start_method();
+                let start = self.context.start_method(self.secured.is_some());
                 self.outbox
                     .write(|inner| put_method(&mut inner.out.bytes, 0, &start));
                 Some(PROTOCOL_HEADER.len())
@@ -77,28 +79,9 @@ impl Connection {
     fn start_ok(&mut self, start_ok: &conn_methods::StartOk) -> Result<(), Fault> {
         self.capabilities = capabilities(&start_ok.client_properties);
         let mechanism = start_ok.mechanism.as_str();
-        let offered = self.context.limits.mechanisms.contains(&mechanism);
-        if !offered {
-            return self.refuse_login(
-                mechanism,
-                &format!("mechanism '{mechanism}' is not offered"),
-            );
-        }
-        let credentials = match parse_sasl(mechanism, start_ok.response.as_bytes()) {
-            Ok(credentials) => credentials,
-            Err(error) => return self.refuse_login(mechanism, &error.to_string()),
-        };
-        let broker = &self.context.broker;
-        let login = auth::login(
-            broker.catalog(),
-            &credentials.user,
-            &credentials.password,
-            self.peer.ip().to_canonical().is_loopback(),
-            &broker.settings().loopback_users,
-        );
-        match login {
+        match self.authenticate(mechanism, start_ok.response.as_bytes()) {
             Ok(user) => self.login = Some(user),
-            Err(refused) => return self.refuse_login(mechanism, &refused.to_string()),
+            Err(reason) => return self.refuse_login(mechanism, &reason),
         }
         let limits = &self.context.limits;
         let tune = conn_methods::Tune {
@@ -109,6 +92,44 @@ impl Connection {
         self.send(0, &AMQPClass::Connection(Method::Tune(tune)));
         self.phase = Phase::Tune;
         Ok(())
+    }
+
+    /// Who logs in; the error says why nobody, for the log.
+    fn authenticate(&self, mechanism: &str, response: &[u8]) -> Result<AuthenticatedUser, String> {
+        let offered = self.context.mechanism(mechanism, self.secured.is_some());
+        let broker = &self.context.broker;
+        let is_loopback = self.peer.ip().to_canonical().is_loopback();
+        let loopback_users = &broker.settings().loopback_users;
+        let check = |user: &str, password: &str| {
+            let catalog = broker.catalog();
+            auth::login(catalog, user, password, is_loopback, loopback_users)
+                .map_err(|refused| refused.to_string())
+        };
+        match offered {
+            None => Err(format!("mechanism '{mechanism}' is not offered")),
+            Some(AuthMechanism::Plain | AuthMechanism::AmqPlain) => {
+                let given = parse_sasl(mechanism, response).map_err(|error| error.to_string())?;
+                check(&given.user, &given.password)
+            }
+            Some(AuthMechanism::External) => {
+                let user = self.name_in_certificate()?;
+                auth::login_without_password(broker.catalog(), &user, is_loopback, loopback_users)
+                    .map_err(|refused| refused.to_string())
+            }
+            Some(AuthMechanism::Anonymous) => {
+                let (user, password) = self.context.anonymous().ok_or("there is no such user")?;
+                check(user, password)
+            }
+        }
+    }
+
+    /// C-22: the client's certificate, which TLS has checked, says who it is.
+    fn name_in_certificate(&self) -> Result<String, String> {
+        let certificate = self.secured.as_ref().and_then(|s| s.certificate.as_ref());
+        let certificate =
+            certificate.ok_or("connection peer presented no TLS (x.509) certificate")?;
+        user_name(certificate, self.context.limits.certificate_login)
+            .map_err(|error| error.to_string())
     }
 
     /// C-24, C-25: a close for those who asked for one, and always three seconds.
@@ -177,6 +198,10 @@ impl Connection {
             name: self.name.clone(),
             user: user_name.clone(),
             vhost: name.to_owned(),
+            tls: self
+                .secured
+                .as_ref()
+                .map(|secured| Arc::clone(&secured.details)),
             outbox: Arc::clone(&self.outbox),
         };
         self.session = Some(session);

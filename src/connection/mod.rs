@@ -32,8 +32,8 @@ use warren_amqp::method::{self, method_ids, parse_method};
 use warren_amqp::protocol::{AMQPClass, channel as channel_methods};
 use warren_amqp::{ReplyError, put_method};
 use warren_broker::{
-    ConnectionHandle, ConnectionId, ConsumerSink, PublishBatch, Queue, RouteCache, Session, Turn,
-    Vhost,
+    ConnectionHandle, ConnectionId, ConsumerSink, PublishBatch, Queue, RouteCache, Session,
+    TlsDetails, Turn, Vhost,
 };
 use warren_storage::Position;
 
@@ -42,6 +42,7 @@ use self::fault::Fault;
 use crate::clock;
 use crate::net::outbox::{Outbox, Signals};
 use crate::server::Context;
+use crate::tls::Secured;
 
 /// Where a connection is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(crate) struct Connection {
     id: ConnectionId,
     name: String,
     peer: SocketAddr,
+    /// What TLS brought, if there is TLS.
+    secured: Option<Box<Secured>>,
     outbox: Arc<Outbox>,
     phase: Phase,
     capabilities: Capabilities,
@@ -124,6 +127,7 @@ struct Handle {
     name: String,
     user: String,
     vhost: String,
+    tls: Option<Arc<TlsDetails>>,
     outbox: Arc<Outbox>,
 }
 
@@ -147,6 +151,10 @@ impl ConnectionHandle for Handle {
     fn vhost(&self) -> String {
         self.vhost.clone()
     }
+
+    fn tls(&self) -> Option<Arc<TlsDetails>> {
+        self.tls.clone()
+    }
 }
 
 impl Connection {
@@ -156,6 +164,7 @@ impl Connection {
         outbox: Arc<Outbox>,
         peer: SocketAddr,
         local: SocketAddr,
+        secured: Option<Box<Secured>>,
     ) -> Self {
         let id = context.broker.new_connection_id();
         let frame_max = context.limits.initial_frame_max;
@@ -165,6 +174,7 @@ impl Connection {
             id,
             name: format!("{peer} -> {local}"),
             peer,
+            secured,
             outbox,
             phase: Phase::Header,
             capabilities: Capabilities::default(),

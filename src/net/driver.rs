@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::outbox::Outbox;
+use super::transport::Transport;
 use super::write_buf::WriteBuf;
 use crate::connection::Connection;
 
@@ -57,6 +58,8 @@ pub(crate) struct Driver<S> {
     /// The connection stopped handling input (an alarm): whole frames may wait in `partial`.
     stalled: bool,
     writing: WriteBuf,
+    /// The stream has taken bytes that it may not have handed to the socket yet.
+    unflushed: bool,
     timer: Pin<Box<Sleep>>,
     beat: Beat,
     accepted: Instant,
@@ -87,7 +90,7 @@ struct Beat {
 /// Half intervals of silence after which a peer is gone: between 2 and 3 whole ones.
 const SILENT_HALVES: u32 = 5;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+impl<S: Transport> Driver<S> {
     /// Drives `connection` over `stream`.
     pub(crate) fn new(
         stream: S,
@@ -103,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             partial: Vec::new(),
             stalled: false,
             writing: WriteBuf::default(),
+            unflushed: false,
             timer: Box::pin(tokio::time::sleep_until((now + handshake_timeout).into())),
             beat: Beat::default(),
             accepted: now,
@@ -186,8 +190,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if result == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            self.unflushed = true;
             self.writing.advance(result);
             kick |= self.outbox.written(result);
+        }
+        // Nothing to do for a plain socket; TLS keeps back what the socket did not take.
+        if self.unflushed && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
+            self.unflushed = false;
         }
         if kick {
             self.connection.kick_queues();
@@ -207,6 +216,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             buffer[..kept].copy_from_slice(&self.partial);
             let mut space = ReadBuf::new(&mut buffer[kept..]);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
+            while S::SMALL_READS && (1..READ_BYTES / 2).contains(&space.filled().len()) {
+                let before = space.filled().len();
+                // An end or an error comes again the next time.
+                let more = Pin::new(&mut self.stream).poll_read(context, &mut space);
+                if more.is_pending() || space.filled().len() == before {
+                    break;
+                }
+            }
             let n = space.filled().len();
             if n == 0 {
                 return Poll::Ready(Ok(0));

@@ -1,4 +1,5 @@
-//! AMQP listeners: binding, accepting, one task per connection.
+//! AMQP listeners: binding, accepting, one task per connection. What comes before AMQP (the PROXY
+//! header, the TLS handshake) happens here, in the connection's own task.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -7,15 +8,28 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::driver::Driver;
 use super::outbox::Outbox;
+use super::proxy;
+use super::transport::Transport;
 use crate::config::{ListenAddress, TcpOptions};
 use crate::connection::Connection;
 use crate::server::Context;
+use crate::tls::{Secured, TlsServer};
 
 /// How long accepting pauses after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What comes before AMQP on the connections of a listener.
+#[derive(Clone, Default)]
+pub(crate) struct Preface {
+    /// A PROXY protocol header.
+    pub(crate) proxy_protocol: bool,
+    /// The TLS handshake, which may take so long.
+    pub(crate) tls: Option<(Arc<TlsServer>, Duration)>,
+}
 
 /// Binds the first address of `address` that can be bound.
 pub(crate) fn bind(address: &ListenAddress, backlog: u32) -> io::Result<StdListener> {
@@ -52,6 +66,7 @@ pub(crate) async fn serve(
     context: Arc<Context>,
     listener: StdListener,
     options: TcpOptions,
+    preface: Preface,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
@@ -64,7 +79,17 @@ pub(crate) async fn serve(
                 if let Err(error) = prepare(&stream, &options) {
                     tracing::debug!(%peer, %error, "socket options");
                 }
-                tokio::spawn(handle(Arc::clone(&context), stream, peer));
+                let context = Arc::clone(&context);
+                let proxied = preface.proxy_protocol;
+                // Two kinds of task, so that a plain connection does not carry the room for TLS.
+                match preface.tls.clone() {
+                    None => {
+                        tokio::spawn(handle_plain(context, stream, peer, proxied));
+                    }
+                    Some(tls) => {
+                        tokio::spawn(handle_tls(context, stream, peer, proxied, tls));
+                    }
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -87,14 +112,77 @@ fn prepare(stream: &TcpStream, options: &TcpOptions) -> io::Result<()> {
     Ok(())
 }
 
-async fn handle(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) {
-    let Ok(local) = stream.local_addr() else {
+async fn handle_plain(
+    context: Arc<Context>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    proxied: bool,
+) {
+    let Some((peer, local)) = addresses(&context, &mut stream, peer, proxied).await else {
         return;
     };
-    let (peer, local) = (canonical(peer), canonical(local));
+    drive(context, stream, peer, local, None).await;
+}
+
+async fn handle_tls(
+    context: Arc<Context>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    proxied: bool,
+    (tls, time): (Arc<TlsServer>, Duration),
+) {
+    let Some((peer, local)) = addresses(&context, &mut stream, peer, proxied).await else {
+        return;
+    };
+    match tls.accept(stream, time).await {
+        Ok(stream) => {
+            let secured = Secured::new(stream.get_ref().1);
+            drive(context, stream, peer, local, Some(Box::new(secured))).await;
+        }
+        // A load balancer that looks whether the port is open says nothing at all (C-6).
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            tracing::debug!(%peer, %error, "TLS handshake");
+        }
+        Err(error) => tracing::warn!(%peer, "TLS handshake failed: {error}"),
+    }
+}
+
+/// The client's address and ours; `None` when the connection is over before it began.
+async fn addresses(
+    context: &Context,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    proxied: bool,
+) -> Option<(SocketAddr, SocketAddr)> {
+    let own = (canonical(peer), canonical(stream.local_addr().ok()?));
+    if !proxied {
+        return Some(own);
+    }
+    match timeout(context.limits.handshake_timeout, proxy::read_header(stream)).await {
+        Ok(Ok(Some((peer, local)))) => Some((canonical(peer), canonical(local))),
+        Ok(Ok(None)) => Some(own),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Ok(Err(error)) => {
+            tracing::warn!(%peer, "closed: {error}");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(%peer, "closed: no PROXY protocol header in time");
+            None
+        }
+    }
+}
+
+async fn drive<S: Transport>(
+    context: Arc<Context>,
+    stream: S,
+    peer: SocketAddr,
+    local: SocketAddr,
+    secured: Option<Box<Secured>>,
+) {
     let outbox = Outbox::new();
     let timeout = context.limits.handshake_timeout;
-    let connection = Connection::new(context, Arc::clone(&outbox), peer, local);
+    let connection = Connection::new(context, Arc::clone(&outbox), peer, local, secured);
     tracing::debug!(connection = connection.name(), "accepting AMQP connection");
     let (connection, reason) = Driver::new(stream, connection, outbox, timeout).run().await;
     if connection.vhost_name().is_empty() {

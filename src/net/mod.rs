@@ -3,4 +3,6 @@
 pub(crate) mod driver;
 pub(crate) mod listener;
 pub(crate) mod outbox;
+mod proxy;
+mod transport;
 pub(crate) mod write_buf;

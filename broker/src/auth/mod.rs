@@ -11,4 +11,4 @@ mod user;
 pub use bootstrap::{BootstrapError, DefaultUser, bootstrap};
 pub use password::{HashError, HashingAlgorithm, hash_password, hash_sha256, verify};
 pub use permission::{Access, Permission, PermissionCache, check_pattern};
-pub use user::{AuthenticatedUser, LoginRefused, LoopbackUsers, login};
+pub use user::{AuthenticatedUser, LoginRefused, LoopbackUsers, login, login_without_password};

@@ -104,6 +104,29 @@ pub fn login(
             reason: format!("user '{user}' - invalid credentials"),
         });
     };
+    admitted(user, found.tags, peer_is_loopback, loopback_users)
+}
+
+/// The same for somebody who has proved who they are in another way, by a certificate (row C-22).
+pub fn login_without_password(
+    catalog: &Catalog,
+    user: &str,
+    peer_is_loopback: bool,
+    loopback_users: &LoopbackUsers,
+) -> Result<AuthenticatedUser, LoginRefused> {
+    let tags = catalog.read().user(user).map(|found| found.tags.clone());
+    let tags = tags.ok_or_else(|| LoginRefused {
+        reason: format!("user '{user}' does not exist"),
+    })?;
+    admitted(user, tags, peer_is_loopback, loopback_users)
+}
+
+fn admitted(
+    user: &str,
+    tags: Vec<String>,
+    peer_is_loopback: bool,
+    loopback_users: &LoopbackUsers,
+) -> Result<AuthenticatedUser, LoginRefused> {
     if !peer_is_loopback && loopback_users.contains(user) {
         return Err(LoginRefused {
             reason: format!("user '{user}' can only connect via localhost"),
@@ -111,7 +134,7 @@ pub fn login(
     }
     Ok(AuthenticatedUser {
         name: user.to_owned(),
-        tags: found.tags,
+        tags,
     })
 }
 

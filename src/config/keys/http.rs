@@ -13,7 +13,7 @@ pub(super) const KEYS: &[Key] = &[
         default: "15672",
         accepts: PORT,
         doc: "Port of the management API and console.",
-        set: |d, _, v| put(&mut d.management.address.port, number(v, 0, u16::MAX)),
+        set: |d, _, v| set_port(&mut d.management, v),
     },
     Key {
         name: "management.tcp.ip",
@@ -30,11 +30,26 @@ pub(super) const KEYS: &[Key] = &[
         set: |d, _, v| turn_off(&mut d.management, v),
     },
     Key {
+        name: "management.ssl.port",
+        default: "(15671)",
+        accepts: PORT,
+        doc: "Port of the management API and console over TLS. Opened when any `management.ssl` \
+              key is given; the one without TLS then only if `management.tcp` names it.",
+        set: |d, _, v| put(&mut d.management_tls.port, number(v, 0, u16::MAX).map(Some)),
+    },
+    Key {
+        name: "management.ssl.ip",
+        default: "(every interface)",
+        accepts: HOST,
+        doc: "Its address.",
+        set: |d, _, v| put(&mut d.management_tls.host, host(v).map(Some)),
+    },
+    Key {
         name: "prometheus.tcp.port",
         default: "15692",
         accepts: PORT,
         doc: "Port of the Prometheus metrics.",
-        set: |d, _, v| put(&mut d.prometheus.address.port, number(v, 0, u16::MAX)),
+        set: |d, _, v| set_port(&mut d.prometheus, v),
     },
     Key {
         name: "prometheus.tcp.ip",
@@ -51,6 +66,21 @@ pub(super) const KEYS: &[Key] = &[
         set: |d, _, v| turn_off(&mut d.prometheus, v),
     },
     Key {
+        name: "prometheus.ssl.port",
+        default: "(15691)",
+        accepts: PORT,
+        doc: "Port of the metrics over TLS. Opened when any `prometheus.ssl` key is given; the one \
+              without TLS then only if `prometheus.tcp` names it.",
+        set: |d, _, v| put(&mut d.prometheus_tls.port, number(v, 0, u16::MAX).map(Some)),
+    },
+    Key {
+        name: "prometheus.ssl.ip",
+        default: "(every interface)",
+        accepts: HOST,
+        doc: "Its address.",
+        set: |d, _, v| put(&mut d.prometheus_tls.host, host(v).map(Some)),
+    },
+    Key {
         name: "prometheus.path",
         default: "/metrics",
         accepts: "a path beginning with `/`, of letters, digits, `/`, `.`, `-` and `_`",
@@ -59,11 +89,20 @@ pub(super) const KEYS: &[Key] = &[
     },
 ];
 
+fn set_port(listener: &mut HttpListener, text: &str) -> Result<(), BadValue> {
+    listener.named = true;
+    put(&mut listener.address.port, number(text, 0, u16::MAX))
+}
+
 fn set_host(listener: &mut HttpListener, text: &str) -> Result<(), BadValue> {
+    listener.named = true;
+    put(&mut listener.address.host, host(text))
+}
+
+fn host(text: &str) -> Result<Option<String>, BadValue> {
     // RabbitMQ's way to say every interface.
     let every = text == "::" || text == "0.0.0.0";
-    listener.address.host = if every { None } else { Some(bind_host(text)?) };
-    Ok(())
+    Ok(if every { None } else { Some(bind_host(text)?) })
 }
 
 fn turn_off(listener: &mut HttpListener, text: &str) -> Result<(), BadValue> {

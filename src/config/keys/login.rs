@@ -94,14 +94,37 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "auth_mechanisms.<n>",
-        default: "(PLAIN, AMQPLAIN)",
-        accepts: "`PLAIN` or `AMQPLAIN`, with a number for <n>",
-        doc: "SASL mechanisms offered, in the order of <n>. When any is named, only those.",
+        default: "(PLAIN, AMQPLAIN, ANONYMOUS)",
+        accepts: "`PLAIN`, `AMQPLAIN`, `EXTERNAL` or `ANONYMOUS`, with a number for <n>",
+        doc: "SASL mechanisms offered, in the order of <n>. When any is named, only those. \
+              EXTERNAL (the client's certificate names the user) is offered over TLS only, \
+              ANONYMOUS only with `anonymous_login_user`.",
         set: |d, n, v| {
             d.auth_mechanisms
                 .insert(number(n, 0, u32::MAX)?, mechanism(v)?);
             Ok(())
         },
+    },
+    Key {
+        name: "anonymous_login_user",
+        default: "none",
+        accepts: "a user's name, or `none`",
+        doc: "User that clients without credentials (mechanism ANONYMOUS) act as. RabbitMQ 4 has \
+              `guest` here.",
+        set: |d, _, v| {
+            d.anonymous_user = match text(v)?.as_str() {
+                "none" => None,
+                name => Some(name.to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "anonymous_login_pass",
+        default: "guest",
+        accepts: "a password that is not empty",
+        doc: "Password of that user.",
+        set: |d, _, v| put(&mut d.anonymous_pass, text(v).map(Secret::new)),
     },
 ];
 
@@ -119,12 +142,8 @@ fn mechanism(name: &str) -> Result<AuthMechanism, BadValue> {
     match name {
         "PLAIN" => Ok(AuthMechanism::Plain),
         "AMQPLAIN" => Ok(AuthMechanism::AmqPlain),
-        "EXTERNAL" => Err(BadValue::Because(
-            "EXTERNAL needs TLS, which this version lacks",
-        )),
-        "ANONYMOUS" => Err(BadValue::Because(
-            "ANONYMOUS is not offered by this version",
-        )),
+        "EXTERNAL" => Ok(AuthMechanism::External),
+        "ANONYMOUS" => Ok(AuthMechanism::Anonymous),
         _ => Err(BadValue::Form),
     }
 }

@@ -7,6 +7,7 @@ mod login;
 mod logs;
 mod network;
 mod resources;
+mod tls;
 
 use super::draft::Draft;
 use super::files::{Problem, Setting};
@@ -37,12 +38,15 @@ pub(super) struct Key {
 }
 
 /// All keys, in the order and under the headings of docs/configuration.md.
-pub(super) const GROUPS: [(&str, &[Key]); 5] = [
+pub(super) const GROUPS: [(&str, &[Key]); 8] = [
     ("Listeners and limits", network::KEYS),
+    ("AMQP over TLS", tls::KEYS),
     ("Users and logging in", login::KEYS),
     ("Memory, disk and data", resources::KEYS),
     ("Logging", logs::KEYS),
     ("Management and metrics", http::KEYS),
+    ("Management over TLS", tls::MANAGEMENT),
+    ("Metrics over TLS", tls::PROMETHEUS),
 ];
 
 /// Finds the key of a setting and hands it the value.

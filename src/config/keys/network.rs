@@ -12,7 +12,8 @@ const MAX_MESSAGE_SIZE: u64 = 536_870_912;
 
 const LIMIT: &str = "a number from 1 to 4294967295, or `infinity`";
 const BUFFER: &str = "bytes, 1 to 2147483647, with units such as `64kB` or `1MiB`";
-const ADDRESS: &str = "`PORT`, `HOST:PORT` or `[IPV6]:PORT`; port 0 lets the system choose";
+pub(super) const ADDRESS: &str =
+    "`PORT`, `HOST:PORT` or `[IPV6]:PORT`; port 0 lets the system choose";
 
 pub(super) const KEYS: &[Key] = &[
     Key {
@@ -44,6 +45,14 @@ pub(super) const KEYS: &[Key] = &[
             "none" => put(&mut d.no_listeners, Ok(true)),
             _ => Err(BadValue::Form),
         },
+    },
+    Key {
+        name: "proxy_protocol",
+        default: "false",
+        accepts: "`true` or `false`",
+        doc: "Whether connections to the AMQP listeners, TLS or not, begin with a PROXY protocol \
+              header (version 1 or 2). Clients without one are then turned away.",
+        set: |d, _, v| put(&mut d.config.proxy_protocol, boolean(v)),
     },
     Key {
         name: "tcp_listen_options.backlog",

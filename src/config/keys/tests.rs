@@ -50,51 +50,142 @@ fn writing_a_default_changes_nothing() {
 
 #[test]
 fn every_key_has_an_effect() {
-    // For each key a value unlike its default, and what it needs beside it to be seen.
-    let examples = |name: &str| match name {
-        "listeners.tcp.default" => ("listeners.tcp.default", "5673", None),
-        "listeners.tcp.<n>" => ("listeners.tcp.1", "127.0.0.1:5674", None),
-        "listeners.tcp" | "management.tcp" | "prometheus.tcp" => (keyed(name), "none", None),
-        "default_user_tags.<tag>" => ("default_user_tags.monitoring", "true", None),
-        "loopback_users.<user>" => ("loopback_users.guest", "false", None),
-        "auth_mechanisms.<n>" => ("auth_mechanisms.1", "PLAIN", None),
-        "tcp_listen_options.nodelay" | "log.console" => (keyed(name), "false", None),
-        "tcp_listen_options.keepalive" => (keyed(name), "true", None),
-        "log.console.level" => (keyed(name), "debug", None),
-        "log.console.formatter" => (keyed(name), "json", None),
-        "log.file.level" => (keyed(name), "error", Some(("log.file", "a.log"))),
-        "log.file.formatter" => (keyed(name), "json", Some(("log.file", "a.log"))),
-        "vm_memory_high_watermark.relative" => (keyed(name), "0.5", None),
-        "disk_free_limit.relative" => (keyed(name), "1.5", None),
-        "definitions.import_backend" => (
-            keyed(name),
-            "local_filesystem",
-            Some(("definitions.local.path", "d.json")),
-        ),
-        "management.tcp.ip" | "prometheus.tcp.ip" => (keyed(name), "127.0.0.1", None),
-        "prometheus.path" => (keyed(name), "/other", None),
-        _ => (keyed(name), "5000", None),
-    };
     for key in keys() {
-        let (name, value, with) = examples(key.name);
-        let mut settings: Vec<_> = with.into_iter().collect();
+        let (name, value, with) = example(key.name);
+        let mut settings = [with, around(key.name)].concat();
         let before = config(&settings);
         settings.push((name, value));
-        let after = config(&settings);
+        // These say what is always so.
+        if key.name.ends_with("renegotiation") || key.name.ends_with("renegotiate") {
+            assert_eq!(before, config(&settings), "{}", key.name);
+            continue;
+        }
         // This one only says that the path beside it is meant.
         if key.name == "definitions.import_backend" {
             assert!(Draft::new_with(&setting(name, value)).finish().is_err());
-        } else {
-            assert_ne!(before, after, "{}", key.name);
+            continue;
         }
+        assert_ne!(before, config(&settings), "{}", key.name);
     }
 }
 
-fn keyed(name: &str) -> &'static str {
-    keys()
-        .find(|key| key.name == name)
-        .expect("a key of the table")
-        .name
+type Settings = Vec<(&'static str, &'static str)>;
+
+/// A value unlike the key's default, and what it needs beside it to be seen.
+fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
+    let alone = |name, value| (name, value, Vec::new());
+    match name {
+        "listeners.tcp.default" => alone(name, "5673"),
+        "listeners.tcp.<n>" => alone("listeners.tcp.1", "127.0.0.1:5674"),
+        "listeners.ssl.<n>" => alone("listeners.ssl.1", "127.0.0.1:5674"),
+        "listeners.tcp" | "listeners.ssl" | "management.tcp" | "prometheus.tcp" => {
+            alone(name, "none")
+        }
+        "default_user_tags.<tag>" => alone("default_user_tags.monitoring", "true"),
+        "loopback_users.<user>" => alone("loopback_users.guest", "false"),
+        "auth_mechanisms.<n>" => alone("auth_mechanisms.1", "PLAIN"),
+        "anonymous_login_pass" => (name, "secret", vec![("anonymous_login_user", "a")]),
+        "tcp_listen_options.nodelay" | "log.console" => alone(name, "false"),
+        "tcp_listen_options.keepalive" | "proxy_protocol" => alone(name, "true"),
+        "log.console.level" => alone(name, "debug"),
+        "log.console.formatter" => alone(name, "json"),
+        "log.file.level" => (name, "error", vec![("log.file", "a.log")]),
+        "log.file.formatter" => (name, "json", vec![("log.file", "a.log")]),
+        "vm_memory_high_watermark.relative" => alone(name, "0.5"),
+        "disk_free_limit.relative" => alone(name, "1.5"),
+        "definitions.import_backend" => (
+            name,
+            "local_filesystem",
+            vec![("definitions.local.path", "d.json")],
+        ),
+        "management.tcp.ip" | "prometheus.tcp.ip" => alone(name, "127.0.0.1"),
+        "management.ssl.ip" | "prometheus.ssl.ip" => alone(name, "127.0.0.1"),
+        "prometheus.path" => alone(name, "/other"),
+        "ssl_handshake_timeout" => alone(name, "7000"),
+        "ssl_cert_login_from" => alone(name, "common_name"),
+        "ssl_cert_login_san_type" => (name, "uri", vec![("ssl_cert_login_from", SAN)]),
+        "ssl_cert_login_san_index" => (name, "1", vec![("ssl_cert_login_from", SAN)]),
+        _ => example_of_tls(name),
+    }
+}
+
+const SAN: &str = "subject_alternative_name";
+
+fn example_of_tls(name: &'static str) -> (&'static str, &'static str, Settings) {
+    let Some((prefix, option)) = name
+        .rsplit_once("ssl.")
+        .or(name.rsplit_once("ssl_options."))
+    else {
+        return (name, "5000", Vec::new());
+    };
+    let cafile = || (key_of(prefix, "cacertfile"), "ca");
+    let value = match option {
+        "verify" => return (name, "verify_peer", vec![cafile()]),
+        "fail_if_no_peer_cert" => {
+            let verify = (key_of(prefix, "verify"), "verify_peer");
+            return (name, "true", vec![cafile(), verify]);
+        }
+        "versions.<n>" => return (numbered(prefix, "versions"), "tlsv1.3", Vec::new()),
+        "ciphers.<n>" => {
+            let cipher = "ECDHE-RSA-AES128-GCM-SHA256";
+            return (numbered(prefix, "ciphers"), cipher, Vec::new());
+        }
+        "honor_cipher_order" | "secure_renegotiate" => "true",
+        "reuse_sessions" | "client_renegotiation" => "false",
+        "depth" => "1",
+        "default" | "port" => "5000",
+        _ => "other.pem",
+    };
+    (name, value, Vec::new())
+}
+
+/// The option of this kind of listener; `prefix` is what stands before `ssl`.
+fn key_of(prefix: &str, option: &str) -> &'static str {
+    let ends = |key: &&Key| {
+        key.name.strip_prefix(prefix).is_some_and(|rest| {
+            rest.strip_prefix("ssl_options.")
+                .or(rest.strip_prefix("ssl."))
+                == Some(option)
+        })
+    };
+    keys().find(ends).expect("a key of the table").name
+}
+
+fn numbered(prefix: &str, option: &str) -> &'static str {
+    match (prefix, option) {
+        ("management.", "versions") => "management.ssl.versions.1",
+        ("management.", _) => "management.ssl.ciphers.1",
+        ("prometheus.", "versions") => "prometheus.ssl.versions.1",
+        ("prometheus.", _) => "prometheus.ssl.ciphers.1",
+        (_, "versions") => "ssl_options.versions.1",
+        (_, _) => "ssl_options.ciphers.1",
+    }
+}
+
+/// What makes a key's group count at all: TLS needs files, and a listener.
+fn around(name: &str) -> Settings {
+    if name.starts_with("management.ssl") {
+        let files = [
+            ("management.ssl.certfile", "c"),
+            ("management.ssl.keyfile", "k"),
+        ];
+        files.to_vec()
+    } else if name.starts_with("prometheus.ssl") {
+        let files = [
+            ("prometheus.ssl.certfile", "c"),
+            ("prometheus.ssl.keyfile", "k"),
+        ];
+        files.to_vec()
+    } else if name.starts_with("ssl_") || name.starts_with("listeners.ssl") {
+        let all = [
+            ("ssl_options.certfile", "c"),
+            ("ssl_options.keyfile", "k"),
+            ("listeners.ssl.default", "5671"),
+        ];
+        all.to_vec()
+    } else {
+        Vec::new()
+    }
 }
 
 impl Draft {
@@ -126,9 +217,9 @@ fn mistakes_name_the_line_and_what_is_accepted() {
         "w.conf:7: `heartbeat` accepts seconds, 0 to 65535; 0 proposes no heartbeats"
     );
     assert_eq!(
-        complaint("ssl_options.cacertfile", "/x"),
-        "w.conf:7: `ssl_options.cacertfile` cannot be honoured by this version: \
-         TLS is not available yet"
+        complaint("ssl_options.dhfile", "/x"),
+        "w.conf:7: `ssl_options.dhfile` cannot be honoured by this version: \
+         this option of Erlang's TLS does not exist here"
     );
     assert_eq!(
         complaint("management.tcp.prot", "1")
@@ -141,7 +232,8 @@ fn mistakes_name_the_line_and_what_is_accepted() {
         complaint("qwertz.uiop", "1"),
         "w.conf:7: unknown key `qwertz.uiop`"
     );
-    assert!(complaint("auth_mechanisms.1", "EXTERNAL").contains("needs TLS"));
+    assert!(complaint("ssl_options.versions.1", "tlsv1.1").contains("is the oldest"));
+    assert!(complaint("ssl_options.ciphers.1", "RC4-MD5").contains("accepts a cipher suite"));
     assert!(complaint("default_pass", "encrypted:abc").contains("encrypted values"));
     assert!(complaint("definitions.import_backend", "https").contains("from files only"));
 }
@@ -161,13 +253,13 @@ fn a_refused_value_is_not_repeated() {
 
 #[test]
 fn every_daily_key_of_rabbitmq_is_known_or_refused_with_a_reason() {
-    let daily = "listeners.ssl.default num_acceptors.tcp tcp_listen_options.linger proxy_protocol \
+    let daily = "num_acceptors.tcp tcp_listen_options.linger ssl_options.password \
         reverse_dns_lookups consumer_timeout vhost_max auth_backends.1 password_hashing_module \
-        anonymous_login_user credential_validator.min_length vm_memory_calculation_strategy \
+        credential_validator.min_length vm_memory_calculation_strategy \
         default_queue_type queue_leader_locator classic_queue.default_version \
         quorum_queue.initial_cluster_size cluster_formation.peer_discovery_backend \
         cluster_partition_handling net_ticktime definitions.https.url log.file.rotation.date \
-        log.syslog log.exchange.level log.connection.level ssl_options.certfile \
+        log.syslog log.exchange.level log.connection.level ssl_options.crl_check \
         management.rates_mode management.path_prefix management.cors.allow_origins.1 \
         prometheus.return_per_object_metrics prometheus.authentication.enabled \
         deprecated_features.permit.transient_nonexcl_queues collect_statistics \
@@ -198,6 +290,73 @@ fn listeners_replace_the_default_one() {
     assert_eq!(
         listeners(&[("listeners.tcp", "none"), ("listeners.tcp.1", "1111")]),
         vec![]
+    );
+}
+
+#[test]
+fn row_c_40_tls_is_complete_or_refused() {
+    let finished = |settings: &[(&str, &str)]| {
+        let mut draft = Draft::new();
+        for (key, value) in settings {
+            apply(&mut draft, &setting(key, value)).unwrap();
+        }
+        draft.finish().map_err(|problem| problem.to_string())
+    };
+    let listener = ("listeners.ssl.default", "5671");
+    let cert = ("ssl_options.certfile", "c.pem");
+    let key = ("ssl_options.keyfile", "k.pem");
+    let peer = ("ssl_options.verify", "verify_peer");
+    let refused = |settings: &[(&str, &str)]| finished(settings).unwrap_err();
+    assert!(refused(&[listener, cert]).contains("ssl_options.keyfile"));
+    assert!(refused(&[listener, cert, key, peer]).contains("needs ssl_options.cacertfile"));
+    let strict = ("ssl_options.fail_if_no_peer_cert", "true");
+    assert!(refused(&[listener, cert, key, strict]).contains("verify_peer"));
+    let config = finished(&[listener, cert, key]).unwrap();
+    assert_eq!(config.amqp_tls_listeners, [ListenAddress::any(5671)]);
+    // The plain listener stays: RabbitMQ's has to be turned off too.
+    assert_eq!(config.amqp_listeners, [ListenAddress::any(5672)]);
+    // Options without a listener are RabbitMQ's way to prepare one.
+    assert!(finished(&[cert]).unwrap().amqp_tls_listeners.is_empty());
+}
+
+#[test]
+fn http_over_tls_replaces_plain_http_that_nobody_named() {
+    let tls = [
+        ("management.ssl.certfile", "c"),
+        ("management.ssl.keyfile", "k"),
+    ];
+    let only = config(&tls);
+    assert_eq!(only.management, None);
+    assert_eq!(only.management_tls.unwrap().0, ListenAddress::any(15671));
+    let both = config(&[&tls[..], &[("management.tcp.port", "15672")]].concat());
+    assert_eq!(both.management, Some(ListenAddress::any(15672)));
+    assert!(both.management_tls.is_some() && both.prometheus_tls.is_none());
+}
+
+#[test]
+fn row_c_23_anonymous_needs_a_user() {
+    let finished = |settings: &[(&str, &str)]| {
+        let mut draft = Draft::new();
+        for (key, value) in settings {
+            apply(&mut draft, &setting(key, value)).unwrap();
+        }
+        draft.finish().map_err(|problem| problem.to_string())
+    };
+    assert_eq!(finished(&[]).unwrap().login.anonymous, None);
+    let asked = ("auth_mechanisms.1", "ANONYMOUS");
+    assert!(
+        finished(&[asked])
+            .unwrap_err()
+            .contains("anonymous_login_user")
+    );
+    let user = ("anonymous_login_user", "guest");
+    assert!(finished(&[asked, user]).unwrap().login.anonymous.is_some());
+    assert!(
+        finished(&[user, ("anonymous_login_user", "none")])
+            .unwrap()
+            .login
+            .anonymous
+            .is_none()
     );
 }
 

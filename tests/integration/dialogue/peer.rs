@@ -3,10 +3,11 @@
 //! Every wait has a limit ([`PATIENCE`]); a test that fails prints the dialogue so far.
 
 use super::{AMQPClass, Frame, METHOD, Method, Request, channel, connection, encode, frame};
+use crate::harness::tls::TlsSocket;
 use std::{
     collections::VecDeque,
     fmt::Debug,
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
@@ -19,8 +20,37 @@ const TRANSCRIPT_LINES: usize = 60;
 /// How much of each.
 const TRANSCRIPT_COLUMNS: usize = 300;
 
+/// What the bytes go over.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsSocket>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => &stream.sock,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.read(buffer),
+            Wire::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Wire::Plain(socket) => socket.write_all(bytes),
+            Wire::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+}
+
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Wire,
     input: Vec<u8>,
     /// Payload of the newest method frame, for what `amq-protocol` drops (reserved fields).
     last_payload: Vec<u8>,
@@ -47,6 +77,15 @@ impl Peer {
         stream
             .set_write_timeout(Some(PATIENCE))
             .expect("a socket option");
+        Peer::over(Wire::Plain(stream))
+    }
+
+    /// A TLS connection over which nothing has been said.
+    pub(crate) fn over_tls(stream: TlsSocket) -> Peer {
+        Peer::over(Wire::Tls(Box::new(stream)))
+    }
+
+    fn over(stream: Wire) -> Peer {
         Peer {
             stream,
             input: Vec::new(),
@@ -257,6 +296,7 @@ impl Peer {
     /// All bytes until the broker hangs up, frames or not.
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         self.stream
+            .socket()
             .set_read_timeout(Some(PATIENCE))
             .expect("a socket option");
         let mut bytes = std::mem::take(&mut self.input);
@@ -274,7 +314,7 @@ impl Peer {
     /// Closes our half of the connection.
     pub(crate) fn half_close(&mut self) {
         // The broker may have been quicker to hang up.
-        self.stream.shutdown(Shutdown::Write).ok();
+        self.stream.socket().shutdown(Shutdown::Write).ok();
     }
 
     fn read_until(&mut self, deadline: Instant) -> Event {
@@ -291,6 +331,7 @@ impl Peer {
                 return Event::Nothing;
             }
             self.stream
+                .socket()
                 .set_read_timeout(Some(left))
                 .expect("a socket option");
             let mut buffer = [0; 65536];
@@ -298,6 +339,8 @@ impl Peer {
                 Ok(0) => return self.ended(),
                 Ok(n) => self.input.extend(&buffer[..n]),
                 Err(e) if e.kind() == ErrorKind::ConnectionReset => return self.ended(),
+                // TLS that ends without a word.
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return self.ended(),
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => panic!("reading from the broker: {e}"),
@@ -343,7 +386,7 @@ fn method_in_front(input: &[u8]) -> Option<Vec<u8>> {
 impl Drop for Peer {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the dialogue from {:?}:", self.stream.local_addr());
+            eprintln!("the dialogue from {:?}:", self.stream.socket().local_addr());
             for line in &self.transcript {
                 eprintln!("  {line}");
             }

@@ -3,6 +3,7 @@
 
 mod http;
 mod process;
+pub(crate) mod tls;
 
 use crate::dialogue::{Login, Peer};
 use process::Process;

@@ -20,6 +20,7 @@ mod publish;
 mod qos;
 mod queue_arguments;
 mod queues;
+mod tls;
 mod transactions;
 mod wire;
 mod wire_order;

@@ -1,0 +1,145 @@
+//! TLS of the listeners: keys and certificates from files, loaded anew when the files change, and
+//! what a client's certificate says about it.
+//!
+//! * `certificate` and `der` read certificates, `verify` checks those of clients;
+//! * `suites` knows cipher suites by name;
+//! * `files` turns options into rustls's configuration;
+//! * `login` finds a user's name in a certificate (the EXTERNAL mechanism).
+
+mod certificate;
+mod der;
+mod files;
+mod login;
+mod suites;
+mod verify;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use rustls::{CommonState, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use warren_broker::{PeerCertificate, TlsDetails};
+
+use crate::config::TlsOptions;
+use certificate::Certificate;
+use files::Stamp;
+
+pub(crate) use login::user_name;
+pub(crate) use suites::known as known_suite;
+
+/// How often the files are looked at (row C-41).
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The TLS side of one kind of listener. New connections use the newest files that were usable.
+pub(crate) struct TlsServer {
+    options: TlsOptions,
+    current: RwLock<Arc<ServerConfig>>,
+    /// What the files looked like when they were last read, usable or not.
+    seen: Mutex<Vec<Stamp>>,
+}
+
+/// A client's certificate as the login needs it, and what the management API shows.
+pub(crate) struct Secured {
+    /// For the management API.
+    pub(crate) details: Arc<TlsDetails>,
+    /// The client's certificate, checked; none if it has not sent one.
+    pub(crate) certificate: Option<Certificate>,
+}
+
+impl TlsServer {
+    /// Reads the files. The error names the file and what is wrong with it.
+    pub(crate) fn new(options: TlsOptions) -> Result<Self, String> {
+        let seen = files::stamps(&options);
+        let config = files::server_config(&options)?;
+        Ok(Self {
+            options,
+            current: RwLock::new(Arc::new(config)),
+            seen: Mutex::new(seen),
+        })
+    }
+
+    /// Reads the files again if they have changed, or at any rate when `force`d. Running
+    /// connections keep what they have; when the files cannot be used, so do new ones.
+    pub(crate) fn reload(&self, force: bool) {
+        let stamps = files::stamps(&self.options);
+        if std::mem::replace(&mut *self.seen.lock(), stamps.clone()) == stamps && !force {
+            return;
+        }
+        match files::server_config(&self.options) {
+            Ok(config) => {
+                *self.current.write() = Arc::new(config);
+                tracing::info!("TLS certificates loaded: new connections use them");
+            }
+            Err(error) => {
+                tracing::error!("TLS certificates not loaded, the old ones stay in use: {error}");
+            }
+        }
+    }
+
+    /// The server side of the handshake, which may take `time`.
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        time: Duration,
+    ) -> io::Result<TlsStream<S>> {
+        let config = Arc::clone(&self.current.read());
+        let accepting = TlsAcceptor::from(config).accept(stream);
+        tokio::time::timeout(time, accepting)
+            .await
+            .unwrap_or_else(|_| {
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "TLS handshake timeout",
+                ))
+            })
+    }
+}
+
+impl Secured {
+    /// What a finished handshake brought.
+    pub(crate) fn new(session: &CommonState) -> Self {
+        let certificates = session.peer_certificates().unwrap_or_default();
+        let certificate = certificates.first().and_then(|der| Certificate::parse(der));
+        let mut details = suites::describe(
+            session.protocol_version(),
+            session.negotiated_cipher_suite(),
+        );
+        details.peer_certificate = certificate.as_ref().map(|certificate| PeerCertificate {
+            subject: certificate.subject.to_string(),
+            issuer: certificate.issuer.to_string(),
+            validity: certificate.validity.clone(),
+        });
+        Self {
+            details: Arc::new(details),
+            certificate,
+        }
+    }
+}
+
+/// Loads changed files until the program stops: soon after they change, and on SIGHUP.
+pub(crate) async fn watch_files(servers: Vec<Arc<TlsServer>>, mut stopped: watch::Receiver<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hang_up = match signal(SignalKind::hangup()) {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!("cannot watch SIGHUP: {error}");
+            return;
+        }
+    };
+    loop {
+        let force = tokio::select! {
+            _ = hang_up.recv() => true,
+            () = tokio::time::sleep(LOOK), if !servers.is_empty() => false,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        let servers = servers.clone();
+        // Files may be on a slow disk.
+        let reload = move || servers.iter().for_each(|server| server.reload(force));
+        let _ = tokio::task::spawn_blocking(reload).await;
+    }
+}
