@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use warren_broker::alarms::Monitor;
 use warren_broker::auth::{DefaultUser, LoopbackUsers, bootstrap};
 use warren_broker::catalog::{Catalog, Definitions};
+use warren_broker::stats::Machine;
 use warren_broker::{Broker, Settings};
 
 use crate::clock;
@@ -20,6 +21,7 @@ pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
         cluster_name: config.cluster_name.clone(),
         loopback_users: LoopbackUsers::only(config.login.loopback_users.iter().cloned()),
         max_message_size: config.limits.max_message_size,
+        sample_interval_ms: config.sample_interval.as_millis() as u64,
     };
     let definitions = read_definitions(config)?;
     let prepare = |catalog: &Catalog| match &definitions {
@@ -84,6 +86,33 @@ pub(crate) fn monitor(config: &Config) -> Monitor {
         &config.data_dir,
         config.resources.clone(),
     )
+}
+
+/// Turns counters into rates and history at every interval until the program stops.
+pub(crate) async fn sample_stats(
+    broker: Arc<Broker>,
+    monitor: Arc<Monitor>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let interval = broker.stats().sampler().interval_ms();
+    loop {
+        let now = clock::now_ms();
+        // At multiples of the interval, so that samples of all objects stand at the same times.
+        let wait = std::time::Duration::from_millis(interval - now % interval);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        let (broker, monitor) = (Arc::clone(&broker), Arc::clone(&monitor));
+        let sampled = tokio::task::spawn_blocking(move || {
+            let found = monitor.latest();
+            let machine = Machine::look(found.memory_used, found.disk_free);
+            broker.stats().sample(clock::now_ms(), machine);
+        });
+        if let Err(error) = sampled.await {
+            tracing::error!(%error, "statistics were not sampled");
+        }
+    }
 }
 
 /// Samples memory and disk until the program stops, and has publishers blocked accordingly. A

@@ -161,6 +161,11 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
         Arc::clone(&monitor),
         stopped.clone(),
     ));
+    tokio::spawn(boot::sample_stats(
+        Arc::clone(&broker),
+        Arc::clone(&monitor),
+        stopped.clone(),
+    ));
     listeners.serve(&context, &config, &bound, monitor, &stopped);
     banner(&config, &bound);
     signals.wait().await;

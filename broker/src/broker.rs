@@ -14,6 +14,7 @@ use crate::auth::LoopbackUsers;
 use crate::catalog::Catalog;
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::recovery;
+use crate::stats::{Churn, LiveConnection, NodeStats, Sampler};
 use crate::timers::Timers;
 use crate::tls_details::TlsDetails;
 use crate::vhost::Vhost;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub loopback_users: LoopbackUsers,
     /// Largest message body accepted, bytes.
     pub max_message_size: u64,
+    /// How often counters are sampled for rates and history, milliseconds.
+    pub sample_interval_ms: u64,
 }
 
 /// What vhosts need of the broker.
@@ -36,6 +39,7 @@ pub struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) next_durable_queue: AtomicU64,
     pub(crate) next_transient_queue: AtomicU64,
+    pub(crate) stats: Arc<NodeStats>,
 }
 
 /// A live connection as the broker sees it.
@@ -54,21 +58,12 @@ pub trait ConnectionHandle: Send + Sync {
     fn tls(&self) -> Option<Arc<TlsDetails>> {
         None
     }
-}
-
-/// Totals since the start of the node.
-#[derive(Default)]
-pub struct Counters {
-    /// Connections that opened a vhost.
-    pub connections_opened: AtomicU64,
-    /// Connections that ended.
-    pub connections_closed: AtomicU64,
-    /// Channels open now.
-    pub channels: AtomicU64,
-    /// Channels ever opened.
-    pub channels_opened: AtomicU64,
-    /// Channels ever closed.
-    pub channels_closed: AtomicU64,
+    /// What can be seen of it.
+    fn live(&self) -> &Arc<LiveConnection>;
+    /// Deliveries on a channel that are not settled.
+    fn unacked(&self, channel: u16) -> usize;
+    /// Bytes waiting to be sent.
+    fn send_pending(&self) -> usize;
 }
 
 /// One node's broker.
@@ -81,7 +76,6 @@ pub struct Broker {
     connections: DashMap<ConnectionId, Arc<dyn ConnectionHandle>>,
     alarms: RwLock<Alarms>,
     alarm_bits: AtomicU8,
-    counters: Counters,
     next_id: AtomicU64,
     // Held for its lock on the data directory.
     _dir: DataDir,
@@ -100,8 +94,10 @@ impl Broker {
         let catalog = Arc::new(Catalog::open(&dir)?);
         prepare(&catalog).map_err(BootError::Definitions)?;
         let first_free = catalog.read().next_queue_id();
+        let stats = NodeStats::new(&Sampler::new(settings.sample_interval_ms, now_ms));
         let shared = Arc::new(Shared {
             catalog,
+            stats,
             next_durable_queue: AtomicU64::new(first_free),
             next_transient_queue: AtomicU64::new(1),
         });
@@ -116,7 +112,6 @@ impl Broker {
             connections: DashMap::new(),
             alarms: RwLock::new(Alarms::default()),
             alarm_bits: AtomicU8::new(0),
-            counters: Counters::default(),
             next_id: AtomicU64::new(1),
             _dir: dir,
         };
@@ -144,9 +139,14 @@ impl Broker {
         &self.timers
     }
 
-    /// Totals.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    /// Comings and goings.
+    pub fn counters(&self) -> &Churn {
+        &self.shared.stats.churn
+    }
+
+    /// Totals of the node and their history.
+    pub fn stats(&self) -> &Arc<NodeStats> {
+        &self.shared.stats
     }
 
     /// The vhost of that name.
@@ -171,7 +171,7 @@ impl Broker {
 
     /// Registers an open connection.
     pub fn add_connection(&self, id: ConnectionId, handle: Arc<dyn ConnectionHandle>) {
-        self.counters
+        self.counters()
             .connections_opened
             .fetch_add(1, Ordering::Relaxed);
         self.connections.insert(id, handle);
@@ -180,7 +180,7 @@ impl Broker {
     /// Forgets a connection.
     pub fn remove_connection(&self, id: ConnectionId) {
         if self.connections.remove(&id).is_some() {
-            self.counters
+            self.counters()
                 .connections_closed
                 .fetch_add(1, Ordering::Relaxed);
         }
@@ -189,6 +189,11 @@ impl Broker {
     /// Number of open connections.
     pub fn connection_count(&self) -> usize {
         self.connections.len()
+    }
+
+    /// The open connection of that identity.
+    pub fn connection(&self, id: ConnectionId) -> Option<Arc<dyn ConnectionHandle>> {
+        self.connections.get(&id).map(|handle| Arc::clone(&handle))
     }
 
     /// All open connections.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use warren_amqp::{make_address, parse_content_header, parse_properties};
 
 use crate::broker::Broker;
-use crate::dead_letter::{Death, dead_letter_header, extra_keys, is_cycle};
+use crate::dead_letter::{Death, DeathReason, dead_letter_header, extra_keys, is_cycle};
 use crate::message::{Chunk, FLAG_BCC, FLAG_EXPIRES, Message, Meta};
 use crate::publish::record_message;
 use crate::queue::Queue;
 use crate::route::lookup;
+use crate::stats::add;
 use crate::turn::{Dead, Turn};
 use crate::vhost::Vhost;
 
@@ -66,6 +67,7 @@ impl Broker {
             reason,
         } = dead;
         let message = &entry.message;
+        self.count_dead(reason);
         if let Some((exchange, key)) = queue.dead_letter()
             && let Some(vhost) = self.vhost(&queue.definition().vhost)
         {
@@ -108,6 +110,17 @@ impl Broker {
         if entry.logged() {
             turn.log.settle(queue.id(), entry.seq);
         }
+    }
+
+    fn count_dead(&self, reason: DeathReason) {
+        let dead = &self.stats().dead_lettered;
+        let counter = match reason {
+            DeathReason::Expired => &dead.expired,
+            DeathReason::Rejected => &dead.rejected,
+            DeathReason::MaxLen => &dead.maxlen,
+            DeathReason::DeliveryLimit => &dead.delivery_limit,
+        };
+        add(counter, 1);
     }
 
     /// Enqueues the one message of `chunk` in each of `targets`, logged where it must be.

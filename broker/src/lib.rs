@@ -19,18 +19,19 @@ mod queue;
 mod recovery;
 mod route;
 mod session;
+pub mod stats;
 mod timers;
 mod tls_details;
 mod turn;
 mod vhost;
 
-pub use broker::{BootError, Broker, ConnectionHandle, Counters, Settings, Shared};
+pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
 pub use ids::{ConnectionId, ConsumerId};
-pub use overview::Overview;
-pub use publish::{NEVER, Outcome, PublishBatch, TxAcks};
+pub use overview::ObjectTotals;
+pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};
 pub use queue::{
     ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeleteRefused, Depth,
-    Entry, Queue, QueueDefinition, Stats,
+    Entry, Queue, QueueDefinition,
 };
 pub use route::{REPLY_TO, Route, RouteCache};
 pub use session::Session;

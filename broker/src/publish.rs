@@ -15,6 +15,7 @@ use crate::ids::ConsumerId;
 use crate::message::{CHUNK_TARGET_BYTES, Chunk, Meta};
 use crate::queue::{Entry, Queue};
 use crate::route::Route;
+use crate::stats::{Event, NodeStats, Sizes, add};
 use crate::turn::Turn;
 
 /// A position that is never reached: what the log refused is never confirmed.
@@ -30,6 +31,21 @@ struct Run {
     n: u32,
     /// First message in the chunk; meaningless when unroutable.
     start: u32,
+    /// Unroutable and mandatory: the publisher got them back.
+    returned: bool,
+}
+
+/// What one channel published in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The channel.
+    pub channel: u16,
+    /// Messages, those below included.
+    pub messages: u64,
+    /// Of them: returned as unroutable.
+    pub returned: u64,
+    /// Of them: unroutable and dropped.
+    pub dropped: u64,
 }
 
 /// When a run of publishes may be confirmed.
@@ -52,6 +68,8 @@ struct Slot {
     n: u64,
     first_seq: Seq,
     next_seq: Seq,
+    /// Messages written to the log for it.
+    logged: u64,
 }
 
 /// The target queues of a batch.
@@ -74,6 +92,8 @@ pub struct PublishBatch {
     targets: Vec<(QueueId, Seq)>,
     outcomes: Vec<Outcome>,
     rejected: Vec<u32>,
+    published: Vec<Published>,
+    sizes: Sizes,
 }
 
 /// Deliveries a transaction acks: their queue, their consumer (none for `basic.get`), entries.
@@ -95,6 +115,11 @@ impl PublishBatch {
         self.chunk.bytes()
     }
 
+    /// What each channel published in the batch that was published last.
+    pub fn published(&self) -> &[Published] {
+        &self.published
+    }
+
     /// Adds a message. `confirm` is its publish sequence number (0 without confirms); `parts`
     /// are address, content header payload and body.
     pub fn push(
@@ -106,12 +131,37 @@ impl PublishBatch {
         meta: Meta,
     ) {
         let start = self.chunk.len();
+        self.sizes.add(parts[2].len());
         if !route.is_unroutable() {
             self.chunk.push(parts[0], parts[1], parts[2], meta);
         }
+        self.push_run(route, channel, confirm, start, false);
+    }
+
+    /// Adds an unroutable message that its publisher gets back: it is counted and confirmed.
+    pub fn push_returned(
+        &mut self,
+        route: &Arc<Route>,
+        channel: u16,
+        confirm: u64,
+        body_len: usize,
+    ) {
+        self.sizes.add(body_len);
+        self.push_run(route, channel, confirm, self.chunk.len(), true);
+    }
+
+    fn push_run(
+        &mut self,
+        route: &Arc<Route>,
+        channel: u16,
+        confirm: u64,
+        start: u32,
+        returned: bool,
+    ) {
         if let Some(run) = self.runs.last_mut()
             && Arc::ptr_eq(&run.route, route)
             && run.channel == channel
+            && run.returned == returned
             && (confirm == 0 || run.first_confirm + u64::from(run.n) == confirm)
             && (confirm == 0) == (run.first_confirm == 0)
         {
@@ -125,6 +175,7 @@ impl PublishBatch {
             first_confirm: confirm,
             n: 1,
             start,
+            returned,
         });
     }
 
@@ -139,6 +190,7 @@ impl PublishBatch {
         meta: Meta,
     ) {
         debug_assert!(self.runs.is_empty(), "a large message stands alone");
+        self.sizes.add(data.len() - address_len - header_len);
         if !route.is_unroutable() {
             self.chunk = Chunk::assembled(data, address_len, header_len, meta);
         }
@@ -149,6 +201,7 @@ impl PublishBatch {
             first_confirm: confirm,
             n: 1,
             start: 0,
+            returned: false,
         });
     }
 
@@ -189,6 +242,7 @@ impl PublishBatch {
                 for slot in slots {
                     let slot = &mut self.slots.list[*slot as usize];
                     if persistent && slot.queue.durable() {
+                        slot.logged += 1;
                         self.targets.push((slot.queue.id(), slot.next_seq));
                     }
                     slot.next_seq += 1;
@@ -198,6 +252,48 @@ impl PublishBatch {
                 }
             }
         }
+    }
+
+    /// Counts the batch: per channel for the caller, per exchange, for the vhost and the node.
+    fn count(&mut self, node: &NodeStats) {
+        self.published.clear();
+        let (mut confirmed, mut routed) = (0, 0);
+        let mut runs = self.runs.iter().peekable();
+        // Neighbours of one exchange and channel are counted together.
+        let mut sum = Published::none(0);
+        let mut out = 0;
+        while let Some(run) = runs.next() {
+            let (n, targets) = (u64::from(run.n), run.route.targets().len() as u64);
+            sum.channel = run.channel;
+            sum.messages += n;
+            match run.returned {
+                true => sum.returned += n,
+                false if targets == 0 => sum.dropped += n,
+                false => out += n * targets,
+            }
+            confirmed += if run.first_confirm == 0 { 0 } else { n };
+            let exchange = run.route.exchange();
+            let same = |next: &&Run| {
+                let pair = next.route.exchange().zip(exchange);
+                next.channel == run.channel && pair.is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+            };
+            if runs.peek().is_some_and(same) {
+                continue;
+            }
+            if let Some(exchange) = exchange {
+                exchange.count(sum.messages, out);
+                let vhost = exchange.vhost();
+                vhost.count(Event::Publish, sum.messages);
+                vhost.count(Event::ReturnUnroutable, sum.returned);
+                vhost.count(Event::DropUnroutable, sum.dropped);
+            }
+            self.published.push(sum);
+            routed += out;
+            (sum, out) = (Published::none(0), 0);
+        }
+        add(&node.received_confirm, confirmed);
+        add(&node.routed, routed);
+        node.sizes.add(&std::mem::take(&mut self.sizes));
     }
 
     fn outcome(&mut self, position: Position) {
@@ -237,6 +333,17 @@ impl PublishBatch {
     }
 }
 
+impl Published {
+    fn none(channel: u16) -> Self {
+        Self {
+            channel,
+            messages: 0,
+            returned: 0,
+            dropped: 0,
+        }
+    }
+}
+
 /// Slots searched one by one; with more, by their queue's number.
 const FEW_SLOTS: usize = 16;
 
@@ -267,6 +374,7 @@ impl Slots {
             n: 0,
             first_seq: 0,
             next_seq: 0,
+            logged: 0,
         });
         if index == FEW_SLOTS {
             let all = self.list.iter().enumerate();
@@ -284,6 +392,7 @@ impl Broker {
     /// batch is empty afterwards.
     pub fn publish<'b>(&self, batch: &'b mut PublishBatch, turn: &mut Turn) -> &'b [Outcome] {
         batch.outcomes.clear();
+        batch.published.clear();
         if batch.runs.is_empty() {
             return &batch.outcomes;
         }
@@ -293,6 +402,7 @@ impl Broker {
             batch.record(&chunk, turn.now_ms());
         }
         let urgent = batch.runs.iter().any(|run| run.first_confirm != 0);
+        batch.count(self.stats());
         let (logged, position) = self.append_published(batch, urgent, turn);
         self.enqueue_slots(batch, &chunk, logged, turn);
         batch.outcome(position);
@@ -327,11 +437,14 @@ impl Broker {
             // Nothing of it happens: the publishes are dropped, the deliveries come back.
             batch.runs.clear();
             batch.slots.clear();
+            batch.published.clear();
+            batch.sizes = Sizes::default();
             for (queue, consumer, entries) in acks.drain(..) {
                 queue.requeue(consumer, entries, turn);
             }
             return (NEVER, false);
         }
+        batch.count(self.stats());
         self.enqueue_slots(batch, &chunk, logged, turn);
         let refused = !batch.rejected.is_empty();
         batch.runs.clear();
@@ -351,6 +464,8 @@ impl Broker {
     ) {
         batch.rejected.clear();
         for slot in &batch.slots.list {
+            let written = if logged { slot.logged } else { 0 };
+            slot.queue.count_published(slot.n, written);
             slot.queue.enqueue(
                 chunk,
                 &slot.ranges,

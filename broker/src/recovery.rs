@@ -16,6 +16,7 @@ use crate::broker::{Broker, Shared};
 use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PERSISTENT, Message};
 use crate::publish::read_record;
 use crate::queue::{Entry, Queue, QueueDefinition, QueueHandle};
+use crate::stats::ExchangeStats;
 use crate::turn::Turn;
 use crate::vhost::{BindingRequest, Exchange, Vhost};
 
@@ -59,6 +60,7 @@ pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<
                 .ok()
                 .flatten(),
             arguments: def.arguments.clone(),
+            stats: ExchangeStats::new(vhost.stats()),
         });
     }
     for (queue, def) in state.queues(name) {
@@ -74,7 +76,10 @@ pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<
         let parsed =
             parse_queue_arguments(queue, name, &def.arguments, true, false, def.auto_delete);
         match parsed {
-            Ok(settings) => vhost.install_queue(Queue::new(definition, settings, now_ms)),
+            Ok(settings) => {
+                let queue = Queue::new_in(definition, settings, now_ms, vhost.stats());
+                vhost.install_queue(queue);
+            }
             Err(error) => tracing::error!(queue, vhost = name, %error, "queue not restored"),
         }
     }

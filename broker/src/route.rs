@@ -14,6 +14,7 @@ use crate::auth::Access;
 use crate::dead_letter::extra_keys;
 use crate::queue::{Queue, QueueHandle};
 use crate::session::Session;
+use crate::stats::ExchangeStats;
 use crate::vhost::Vhost;
 
 /// Direct reply-to pseudo-queue: consumed by requesters, named in `reply_to`.
@@ -31,6 +32,8 @@ pub struct Route {
     address: Box<[u8]>,
     targets: Vec<Arc<Queue>>,
     by_headers: bool,
+    /// What went through its exchange.
+    exchange: Option<Arc<ExchangeStats>>,
 }
 
 impl Route {
@@ -42,6 +45,10 @@ impl Route {
     /// The target queues, each once.
     pub fn targets(&self) -> &[Arc<Queue>] {
         &self.targets
+    }
+
+    pub(crate) fn exchange(&self) -> Option<&Arc<ExchangeStats>> {
+        self.exchange.as_ref()
     }
 
     /// Whether the message goes nowhere.
@@ -134,6 +141,7 @@ impl RouteCache {
             address: route.address.clone(),
             targets,
             by_headers: true,
+            exchange: route.exchange.clone(),
         }))
     }
 }
@@ -141,15 +149,14 @@ impl RouteCache {
 fn find(vhost: &Vhost, session: &mut Session, address: &[u8]) -> Result<(Route, bool), ReplyError> {
     let (exchange, key) = address_strs(address);
     session.check_exchange(Access::Write, exchange)?;
-    if !exchange.is_empty() {
-        let found = vhost.exchange(exchange)?;
-        if found.internal {
-            let text = format!(
-                "cannot publish to internal exchange '{exchange}' in vhost '{}'",
-                vhost.name()
-            );
-            return Err(ReplyError::access_refused(text));
-        }
+    let found = vhost.exchange(exchange)?;
+    // The default exchange is not internal.
+    if found.internal {
+        let text = format!(
+            "cannot publish to internal exchange '{exchange}' in vhost '{}'",
+            vhost.name()
+        );
+        return Err(ReplyError::access_refused(text));
     }
     let (targets, cacheable) = lookup(vhost, exchange, &[key], None);
     // A default-exchange miss is not remembered: declaring a queue does not move the generation.
@@ -159,6 +166,7 @@ fn find(vhost: &Vhost, session: &mut Session, address: &[u8]) -> Result<(Route, 
             address: address.into(),
             targets,
             by_headers: !cacheable,
+            exchange: Some(Arc::clone(&found.stats)),
         },
         remember,
     ))

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
-use warren_broker::Overview;
 use warren_broker::auth::AuthenticatedUser;
+use warren_broker::stats::NodeStats;
 
 use crate::auth::Manager;
 use crate::reply::{ApiError, blocking};
@@ -64,11 +64,12 @@ fn exchange_types() -> Value {
 }
 
 fn whole_node(app: &App) -> Value {
-    let totals = app.broker.overview();
+    let totals = app.broker.object_totals();
+    let (ready, unacked) = app.broker.stats().depth();
     json!({
-        "node": totals.node,
-        "churn_rates": churn(&totals),
-        "queue_totals": queue_totals(totals.messages_ready, totals.messages_unacked),
+        "node": app.broker.settings().node_name,
+        "churn_rates": churn(app.broker.stats()),
+        "queue_totals": queue_totals(ready, unacked),
         "object_totals": {
             "channels": totals.channels,
             "connections": totals.connections,
@@ -122,13 +123,12 @@ fn queue_totals(ready: u64, unacked: u64) -> Value {
     })
 }
 
-fn churn(totals: &Overview) -> Value {
-    json!({
-        "channel_closed": totals.channels_closed,
-        "channel_created": totals.channels_opened,
-        "connection_closed": totals.connections_closed,
-        "connection_created": totals.connections_opened,
-    })
+fn churn(stats: &NodeStats) -> Value {
+    let named = NodeStats::CHURN.into_iter().zip(stats.churn());
+    named
+        .map(|(name, n)| (name.to_owned(), n.into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn listeners(app: &App) -> Value {

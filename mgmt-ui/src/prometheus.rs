@@ -52,7 +52,15 @@ fn identity(app: &App, text: &mut Text) {
 }
 
 fn objects(app: &App, text: &mut Text) {
-    let totals = app.broker.overview();
+    let totals = app.broker.object_totals();
+    let (messages_ready, messages_unacked) = app.broker.stats().depth();
+    let [
+        channels_closed,
+        channels_opened,
+        connections_closed,
+        connections_opened,
+        ..,
+    ] = app.broker.stats().churn();
     let protocol = [("protocol", "amqp091")];
     text.gauge(
         "rabbitmq_connections",
@@ -69,16 +77,14 @@ fn objects(app: &App, text: &mut Text) {
         totals.consumers,
     );
     text.gauge("rabbitmq_queues", "Queues", &[], totals.queues);
-    let messages = totals
-        .messages_ready
-        .saturating_add(totals.messages_unacked);
+    let messages = messages_ready + messages_unacked;
     text.gauge(
         "rabbitmq_queue_messages",
         "Messages ready and unacknowledged",
         &[],
         messages,
     );
-    let ready = totals.messages_ready;
+    let ready = messages_ready;
     text.gauge(
         "rabbitmq_queue_messages_ready",
         "Messages ready for delivery",
@@ -89,28 +95,28 @@ fn objects(app: &App, text: &mut Text) {
         "rabbitmq_queue_messages_unacked",
         "Messages delivered and not yet acknowledged",
         &[],
-        totals.messages_unacked,
+        messages_unacked,
     );
     let counters = [
         (
             "rabbitmq_connections_opened_total",
             "Connections opened",
-            totals.connections_opened,
+            connections_opened,
         ),
         (
             "rabbitmq_connections_closed_total",
             "Connections closed",
-            totals.connections_closed,
+            connections_closed,
         ),
         (
             "rabbitmq_channels_opened_total",
             "Channels opened",
-            totals.channels_opened,
+            channels_opened,
         ),
         (
             "rabbitmq_channels_closed_total",
             "Channels closed",
-            totals.channels_closed,
+            channels_closed,
         ),
     ];
     for (name, help, value) in counters {

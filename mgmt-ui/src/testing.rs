@@ -59,6 +59,7 @@ impl Node {
             cluster_name: "test-cluster".to_owned(),
             loopback_users: LoopbackUsers::default(),
             max_message_size: 1024,
+            sample_interval_ms: 5000,
         };
         let prepare = |catalog: &_| match bootstrap(catalog, &DefaultUser::default()) {
             Ok(_) => Ok(()),

@@ -76,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) prometheus_tls: Option<(ListenAddress, TlsOptions)>,
     /// Path of the Prometheus metrics on these listeners.
     pub(crate) prometheus_path: String,
+    /// How often counters are sampled for rates and history.
+    pub(crate) sample_interval: Duration,
 }
 
 /// `tcp_listen_options`.
@@ -253,6 +255,7 @@ impl Default for Config {
             prometheus: Some(ListenAddress::any(15692)),
             prometheus_tls: None,
             prometheus_path: "/metrics".to_owned(),
+            sample_interval: Duration::from_secs(5),
         }
     }
 }

@@ -156,7 +156,6 @@ const REFUSED: &[(&str, &str)] = &[
         "collect_statistics",
         "the counters that exist are always kept",
     ),
-    ("collect_statistics_interval", "rates are not sampled yet"),
     (
         "prometheus.return_per_object_metrics",
         "metrics are aggregated",

@@ -1,11 +1,13 @@
 //! Consuming: consume, cancel, get, acknowledgements, recover, prefetch.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use warren_amqp::method::{Ack, Nack, Reject};
 use warren_amqp::protocol::{AMQPClass, access, basic};
 use warren_amqp::{ReplyError, short};
 use warren_broker::arguments::parse_consumer_arguments;
+use warren_broker::stats::Event;
 use warren_broker::{
     ConsumeRefused, Consumer, ConsumerInfo, Entry, Queue, REPLY_TO, generated_name,
 };
@@ -63,10 +65,14 @@ impl Connection {
         let prefetch = u32::from(qos.prefetch_count);
         if qos.global {
             channel.credit.set_limit(prefetch);
+            let shown = &channel.live.global_prefetch;
+            shown.store(prefetch, Ordering::Relaxed);
         } else {
             // As RabbitMQ: a limit per consumer also lifts the one of the channel.
             channel.prefetch = prefetch;
             channel.credit.set_limit(0);
+            channel.live.prefetch.store(prefetch, Ordering::Relaxed);
+            channel.live.global_prefetch.store(0, Ordering::Relaxed);
         }
         self.send(number, &AMQPClass::Basic(Method::QosOk(Default::default())));
         self.kick_channel(number);
@@ -139,9 +145,9 @@ impl Connection {
             self.outbox.remove_consumer(number, id);
             return Err(consume_refused(queue, refused).into());
         }
-        self.open(number)?
-            .consumers
-            .insert(tag, (id, Arc::clone(queue)));
+        let channel = self.open(number)?;
+        channel.consumers.insert(tag, (id, Arc::clone(queue)));
+        channel.live.add_consumer(id, queue);
         queue.kick(&mut self.turn);
         self.flush();
         Ok(())
@@ -166,7 +172,9 @@ impl Connection {
 
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel) -> Result<(), Fault> {
         let tag = cancel.consumer_tag.as_str();
-        if let Some((id, queue)) = self.open(number)?.consumers.remove(tag) {
+        let channel = self.open(number)?;
+        if let Some((id, queue)) = channel.consumers.remove(tag) {
+            channel.live.remove_consumer(id);
             self.outbox.remove_consumer(number, id);
             queue.remove_consumer(id, &mut self.turn);
             let channel = self.open(number)?;
@@ -191,8 +199,17 @@ impl Connection {
         let name = self.queue_name(number, get.queue.as_str())?;
         let (session, vhost, turn) = self.opened()?;
         let queue = vhost.readable_queue(session, &name)?;
-        match queue.get(get.no_ack, turn) {
+        let got = queue.get(get.no_ack, turn);
+        let event = match &got {
+            None => Event::GetEmpty,
+            Some(_) if get.no_ack => Event::GetNoAck,
+            Some(_) => Event::Get,
+        };
+        let live = &self.open(number)?.live;
+        live.count(event, 1);
+        match got {
             Some((entry, remaining)) => {
+                live.count(Event::Redeliver, u64::from(entry.redelivered));
                 let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
                 self.outbox
                     .put_get_ok(number, &queue, entry, get.no_ack, remaining);
@@ -267,8 +284,11 @@ impl Connection {
         entries: Vec<Unacked>,
         fate: Fate,
     ) -> Result<(), Fault> {
-        if let Some(tx) = &mut self.open(number)?.tx {
+        let channel = self.open(number)?;
+        if let Some(tx) = &mut channel.tx {
+            tx.settled += entries.len() as u64;
             tx.settlements.push(Settlement { entries, fate });
+            channel.show_tx();
             return Ok(());
         }
         self.apply_settlement(number, entries, fate);
@@ -293,7 +313,10 @@ impl Connection {
         }
         for (queue, consumer, entries) in groups {
             match fate {
-                Fate::Ack => self.gather_acks(queue, consumer, entries),
+                Fate::Ack => {
+                    self.acks.count(number, entries.len() as u64);
+                    self.gather_acks(queue, consumer, entries);
+                }
                 Fate::Requeue => queue.requeue(consumer, entries, &mut self.turn),
                 Fate::Reject => queue.reject(consumer, entries, &mut self.turn),
             }

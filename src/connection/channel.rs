@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use warren_broker::{ChannelCredit, ConsumerId, PublishBatch, Queue, TxAcks};
+use warren_broker::stats::{Event, LiveChannel};
+use warren_broker::{ChannelCredit, ConsumerId, PublishBatch, Published, Queue, TxAcks};
 
 use super::confirms::Confirms;
 use super::unacked::Unacked;
@@ -42,6 +44,8 @@ pub(crate) struct OpenChannel {
     pub(crate) reply_queue: Option<Arc<Queue>>,
     /// Credit shared by its consumers.
     pub(crate) credit: Arc<ChannelCredit>,
+    /// What others see of it.
+    pub(crate) live: Arc<LiveChannel>,
 }
 
 /// A transaction in progress.
@@ -53,6 +57,10 @@ pub(crate) struct Tx {
     pub(crate) returns: Vec<Returned>,
     /// Settlements to be applied at commit, in order (H-63).
     pub(crate) settlements: Vec<Settlement>,
+    /// Messages among the publishes and returns.
+    pub(crate) published: u64,
+    /// Deliveries among the settlements.
+    pub(crate) settled: u64,
 }
 
 /// An unroutable mandatory message.
@@ -113,11 +121,23 @@ pub(crate) struct Body {
 pub(crate) struct PendingAcks {
     /// Grouped by queue and consumer.
     pub(crate) groups: TxAcks,
+    /// How many each channel acked.
+    pub(crate) by_channel: Vec<(u16, u64)>,
+}
+
+impl PendingAcks {
+    /// Counts acks of a channel.
+    pub(crate) fn count(&mut self, channel: u16, n: u64) {
+        match self.by_channel.last_mut() {
+            Some((last, sum)) if *last == channel => *sum += n,
+            _ => self.by_channel.push((channel, n)),
+        }
+    }
 }
 
 impl OpenChannel {
     /// A fresh channel.
-    pub(crate) fn new(credit: Arc<ChannelCredit>, prefetch: u32) -> Self {
+    pub(crate) fn new(credit: Arc<ChannelCredit>, prefetch: u32, live: Arc<LiveChannel>) -> Self {
         Self {
             content: None,
             last_queue: None,
@@ -127,6 +147,31 @@ impl OpenChannel {
             consumers: HashMap::new(),
             reply_queue: None,
             credit,
+            live,
         }
+    }
+
+    /// Counts what a published batch held of this channel.
+    pub(crate) fn count_published(&self, published: &Published) {
+        self.live.count(Event::Publish, published.messages);
+        self.live.count(Event::ReturnUnroutable, published.returned);
+        self.live.count(Event::DropUnroutable, published.dropped);
+    }
+
+    /// Shows how many confirms are due.
+    pub(crate) fn show_unconfirmed(&self) {
+        let due = self.confirms.as_ref().map_or(0, Confirms::unanswered);
+        self.live.unconfirmed.store(due, Ordering::Relaxed);
+    }
+
+    /// Shows how far its transaction is.
+    pub(crate) fn show_tx(&self) {
+        let (mut publishes, mut acks) = (0, 0);
+        if let Some(tx) = &self.tx {
+            publishes = tx.published;
+            acks = tx.settled;
+        }
+        self.live.uncommitted.store(publishes, Ordering::Relaxed);
+        self.live.acks_uncommitted.store(acks, Ordering::Relaxed);
     }
 }

@@ -146,8 +146,7 @@ impl Connection {
         let numbers: Vec<u16> = self.channels.keys().copied().collect();
         for number in numbers {
             self.close_channel(number);
-            self.channels.remove(&number);
-            self.context.give_channel();
+            self.forget_channel(number);
         }
     }
 

@@ -21,6 +21,8 @@ struct Run {
 pub(crate) struct Confirms {
     published: u64,
     answered: u64,
+    /// Of the answers not counted yet: publishes acked.
+    acked: u64,
     runs: VecDeque<Run>,
 }
 
@@ -34,6 +36,11 @@ impl Confirms {
     /// Publishes not answered yet.
     pub(crate) fn unanswered(&self) -> u64 {
         self.published - self.answered
+    }
+
+    /// Publishes acked since the last call.
+    pub(crate) fn take_acked(&mut self) -> u64 {
+        std::mem::take(&mut self.acked)
     }
 
     /// Publishes up to `last` were handled: answer once the log is durable up to `position`.
@@ -86,6 +93,7 @@ impl Confirms {
     fn ack(&mut self, up_to: &mut u64, out: &mut Vec<u8>, channel: u16) {
         if *up_to > self.answered {
             put_ack(out, channel, *up_to, *up_to - self.answered > 1);
+            self.acked += *up_to - self.answered;
             self.answered = *up_to;
         }
         *up_to = 0;

@@ -43,6 +43,10 @@ struct Incoming<'a> {
     size: u64,
 }
 
+/// The route of a message, what the broker must know of it, and its header if that had to be
+/// rewritten.
+type Checked = (Arc<Route>, Meta, Option<Vec<u8>>);
+
 impl Content {
     /// A method came where content was due (W-14, W-17).
     pub(super) fn interrupted(&self) -> ReplyError {
@@ -199,11 +203,10 @@ impl Connection {
         if incoming.body.len() < LARGE_BODY {
             return self.complete(number, &incoming);
         }
-        let Some((route, meta, None)) = self.check(number, &incoming)? else {
-            // Returned to the sender, or its header must be rewritten: the plain way.
-            return self.complete(number, &incoming);
-        };
-        if self.open(number)?.tx.is_some() {
+        let (route, meta, rewritten) = self.check(number, &incoming)?;
+        let returned = mandatory && route.is_unroutable();
+        if returned || rewritten.is_some() || self.open(number)?.tx.is_some() {
+            // The plain way.
             return self.complete(number, &incoming);
         }
         let confirm = self.next_confirm(number)?;
@@ -221,26 +224,33 @@ impl Connection {
 
     /// A complete message: checks, route, batch. Errors close the channel or connection.
     fn complete(&mut self, number: u16, incoming: &Incoming<'_>) -> Result<(), Fault> {
-        let checked = self.check(number, incoming)?;
+        let (route, meta, rewritten) = self.check(number, incoming)?;
         let confirm = self.next_confirm(number)?;
-        let Some((route, meta, rewritten)) = checked else {
-            // Unroutable and mandatory: the return stands before the confirm (H-22, H-48).
+        if incoming.mandatory && route.is_unroutable() {
+            // The return stands before the confirm (H-22, H-48).
             self.return_message(number, incoming)?;
-            let nowhere = Arc::new(Route::default());
-            if self.open(number)?.tx.is_none() {
-                self.batch
-                    .push(&nowhere, number, confirm, [&[], &[], &[]], Meta::default());
+            let channel = self.open(number)?;
+            let body_len = incoming.body.len();
+            if let Some(tx) = &mut channel.tx {
+                tx.published += 1;
+                tx.publishes.push_returned(&route, number, 0, body_len);
+                channel.show_tx();
+            } else {
+                self.batch.push_returned(&route, number, confirm, body_len);
             }
             return Ok(());
-        };
+        }
         let header = rewritten.as_deref().unwrap_or(incoming.header);
         let parts = [incoming.address, header, incoming.body];
-        if let Some(tx) = &mut self.open(number)?.tx {
+        let channel = self.open(number)?;
+        if let Some(tx) = &mut channel.tx {
             if tx.publishes.bytes() + incoming.body.len() > TX_BYTES_MAX {
                 let text = format!("transaction is larger than {TX_BYTES_MAX} bytes");
                 return Err(ReplyError::precondition_failed(text).into());
             }
+            tx.published += 1;
             tx.publishes.push(&route, number, 0, parts, meta);
+            channel.show_tx();
             return Ok(());
         }
         self.batch.push(&route, number, confirm, parts, meta);
@@ -250,14 +260,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The checks of H-20 in their order. The route, what the broker must know, and the header
-    /// if it has to be rewritten; None for a mandatory message that goes nowhere.
-    #[allow(clippy::type_complexity)]
-    fn check(
-        &mut self,
-        number: u16,
-        incoming: &Incoming<'_>,
-    ) -> Result<Option<(Arc<Route>, Meta, Option<Vec<u8>>)>, Fault> {
+    /// The checks of H-20 in their order.
+    fn check(&mut self, number: u16, incoming: &Incoming<'_>) -> Result<Checked, Fault> {
         self.note_publish();
         if incoming.immediate {
             return Err(ReplyError::not_implemented("immediate=true").into());
@@ -294,10 +298,7 @@ impl Connection {
                 (route, meta, rewritten)
             }
         };
-        if incoming.mandatory && route.is_unroutable() {
-            return Ok(None);
-        }
-        Ok(Some((route, meta, rewritten)))
+        Ok((route, meta, rewritten))
     }
 
     fn next_confirm(&mut self, number: u16) -> Result<u64, Fault> {

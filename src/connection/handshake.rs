@@ -7,11 +7,13 @@ use warren_amqp::frame::FRAME_MIN_SIZE;
 use warren_amqp::handshake::{HeaderCheck, PROTOCOL_HEADER, check_protocol_header, parse_sasl};
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyError, put_method};
-use warren_broker::Session;
 use warren_broker::auth::{self, AuthenticatedUser};
+use warren_broker::stats::{ConnectionInfo, LiveConnection, Login};
+use warren_broker::{Session, Vhost};
 
 use super::fault::{Fault, REFUSAL_DELAY};
 use super::{Capabilities, Connection, Handle, Phase};
+use crate::clock;
 use crate::config::AuthMechanism;
 use crate::tls::user_name;
 use conn_methods::AMQPMethod as Method;
@@ -78,9 +80,17 @@ impl Connection {
 
     fn start_ok(&mut self, start_ok: &conn_methods::StartOk) -> Result<(), Fault> {
         self.capabilities = capabilities(&start_ok.client_properties);
+        self.introduced = (
+            start_ok.client_properties.clone(),
+            start_ok.mechanism.to_string(),
+        );
         let mechanism = start_ok.mechanism.as_str();
         match self.authenticate(mechanism, start_ok.response.as_bytes()) {
-            Ok(user) => self.login = Some(user),
+            Ok(user) => {
+                let stats = self.context.broker.stats();
+                stats.count_login(Login::Amqp, true);
+                self.login = Some(user);
+            }
             Err(reason) => return self.refuse_login(mechanism, &reason),
         }
         let limits = &self.context.limits;
@@ -135,6 +145,7 @@ impl Connection {
     /// C-24, C-25: a close for those who asked for one, and always three seconds.
     fn refuse_login(&mut self, mechanism: &str, reason: &str) -> Result<(), Fault> {
         tracing::error!(connection = self.name, "login refused: {reason}");
+        self.context.broker.stats().count_login(Login::Amqp, false);
         if !self.capabilities.authentication_failure_close {
             return Err(Fault::drop_late(format!("login refused: {reason}")));
         }
@@ -194,10 +205,9 @@ impl Connection {
         let Some(vhost) = broker.vhost(name) else {
             return Err(ReplyError::not_allowed(format!("vhost {name} not found")).into());
         };
+        let live = self.become_visible(&user_name, &vhost);
         let handle = Handle {
-            name: self.name.clone(),
-            user: user_name.clone(),
-            vhost: name.to_owned(),
+            live,
             tls: self
                 .secured
                 .as_ref()
@@ -220,6 +230,30 @@ impl Connection {
             &AMQPClass::Connection(Method::OpenOk(Default::default())),
         );
         Ok(())
+    }
+
+    fn become_visible(&mut self, user: &str, vhost: &Vhost) -> Arc<LiveConnection> {
+        let (client_properties, auth_mechanism) = std::mem::take(&mut self.introduced);
+        let info = ConnectionInfo {
+            id: self.id,
+            name: self.name.clone(),
+            peer: self.peer,
+            local: self.local,
+            user: user.to_owned(),
+            vhost: vhost.name().to_string(),
+            client_properties,
+            auth_mechanism,
+            frame_max: self.frame_max,
+            channel_max: self.channel_max,
+            heartbeat_s: self.heartbeat_s,
+            connected_at_ms: clock::now_ms(),
+        };
+        let live = LiveConnection::new(info, vhost.stats());
+        let [received, reads, sent, writes] = self.early;
+        live.count_received(received, reads);
+        live.count_sent(sent, writes);
+        self.live = Some(Arc::clone(&live));
+        live
     }
 
     /// C-36: everything is wound down before close-ok.

@@ -24,13 +24,15 @@ pub(crate) mod unacked;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use warren_amqp::frame::{self, Frame, FrameKind};
 use warren_amqp::method::{self, method_ids, parse_method};
 use warren_amqp::protocol::{AMQPClass, channel as channel_methods};
-use warren_amqp::{ReplyError, put_method};
+use warren_amqp::{FieldTable, ReplyError, put_method};
+use warren_broker::stats::{ConnectionState, LiveConnection};
 use warren_broker::{
     ConnectionHandle, ConnectionId, ConsumerSink, PublishBatch, Queue, RouteCache, Session,
     TlsDetails, Turn, Vhost,
@@ -79,6 +81,13 @@ pub(crate) struct Connection {
     peer: SocketAddr,
     /// What TLS brought, if there is TLS.
     secured: Option<Box<Secured>>,
+    local: SocketAddr,
+    /// What the client said about itself and how it logged in, until the connection is open.
+    introduced: (FieldTable, String),
+    /// What others see of it, once it is open.
+    live: Option<Arc<LiveConnection>>,
+    /// Bytes and packets received and sent before.
+    early: [u64; 4],
     outbox: Arc<Outbox>,
     phase: Phase,
     capabilities: Capabilities,
@@ -124,9 +133,7 @@ impl Drop for Connection {
 
 /// What the broker may do with this connection from outside.
 struct Handle {
-    name: String,
-    user: String,
-    vhost: String,
+    live: Arc<LiveConnection>,
     tls: Option<Arc<TlsDetails>>,
     outbox: Arc<Outbox>,
 }
@@ -141,15 +148,29 @@ impl ConnectionHandle for Handle {
     }
 
     fn name(&self) -> String {
-        self.name.clone()
+        self.live.info.name.clone()
     }
 
     fn user(&self) -> String {
-        self.user.clone()
+        self.live.info.user.clone()
     }
 
     fn vhost(&self) -> String {
-        self.vhost.clone()
+        self.live.info.vhost.clone()
+    }
+
+    fn live(&self) -> &Arc<LiveConnection> {
+        &self.live
+    }
+
+    fn unacked(&self, channel: u16) -> usize {
+        let mut inner = self.outbox.lock();
+        let channel = inner.channel(channel);
+        channel.map_or(0, |channel| channel.unacked.len())
+    }
+
+    fn send_pending(&self) -> usize {
+        self.outbox.pending()
     }
 
     fn tls(&self) -> Option<Arc<TlsDetails>> {
@@ -175,6 +196,10 @@ impl Connection {
             name: format!("{peer} -> {local}"),
             peer,
             secured,
+            local,
+            introduced: Default::default(),
+            live: None,
+            early: [0; 4],
             outbox,
             phase: Phase::Header,
             capabilities: Capabilities::default(),
@@ -206,6 +231,39 @@ impl Connection {
     /// Its name: `peer:port -> local:port`.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// So many bytes were read from the socket at once.
+    pub(crate) fn count_received(&mut self, bytes: usize) {
+        match &self.live {
+            Some(live) => live.count_received(bytes as u64, 1),
+            None => {
+                self.early[0] += bytes as u64;
+                self.early[1] += 1;
+            }
+        }
+    }
+
+    /// So many bytes were written to the socket at once.
+    pub(crate) fn count_sent(&mut self, bytes: usize) {
+        match &self.live {
+            Some(live) => live.count_sent(bytes as u64, 1),
+            None => {
+                self.early[2] += bytes as u64;
+                self.early[3] += 1;
+            }
+        }
+    }
+
+    /// Says what it is doing; `throttled`: not read because the broker is behind.
+    pub(crate) fn show_state(&self, throttled: bool) {
+        let Some(live) = &self.live else { return };
+        live.set_state(match self.phase {
+            Phase::Closing | Phase::Closed => ConnectionState::Closing,
+            _ if self.blocked => ConnectionState::Blocked,
+            _ if throttled => ConnectionState::Flow,
+            _ => ConnectionState::Running,
+        });
     }
 
     /// The vhost it opened.
@@ -459,20 +517,35 @@ impl Connection {
             );
             return Err(ReplyError::not_allowed(text).without_method().into());
         }
-        let credit = self.outbox.open_channel(number);
-        let channel = OpenChannel::new(credit, self.context.limits.default_prefetch);
+        let live = self
+            .live
+            .as_ref()
+            .ok_or_else(ReplyError::internal)?
+            .open_channel(number, self.turn.now_ms());
+        let prefetch = self.context.limits.default_prefetch;
+        live.prefetch.store(prefetch, Ordering::Relaxed);
+        let credit = self.outbox.open_channel(number, &live);
+        let channel = OpenChannel::new(credit, prefetch, live);
         self.channels
             .insert(number, Channel::Open(Box::new(channel)));
         self.send_raw(number, &[0, 20, 0, 11, 0, 0, 0, 0]);
         Ok(())
     }
 
+    /// A channel is closed on both sides.
+    fn forget_channel(&mut self, number: u16) {
+        self.channels.remove(&number);
+        if let Some(live) = &self.live {
+            live.close_channel(number);
+        }
+        self.context.give_channel();
+    }
+
     /// On a channel we closed, only close-ok and close mean anything (H-7 to H-10).
     fn closing_channel_method(&mut self, number: u16, ids: (u16, u16)) -> Result<(), Fault> {
         match ids {
             (20, 41) => {
-                self.channels.remove(&number);
-                self.context.give_channel();
+                self.forget_channel(number);
             }
             (20, 40) => self.send(number, &close_ok()),
             (20, 10) => return Err(ReplyError::channel_error("second 'channel.open' seen").into()),
@@ -533,8 +606,7 @@ impl Connection {
             M::Open(_) => Err(ReplyError::channel_error("second 'channel.open' seen").into()),
             M::Close(_) => {
                 self.close_channel(number);
-                self.channels.remove(&number);
-                self.context.give_channel();
+                self.forget_channel(number);
                 self.leaving.push(number);
                 self.send(number, &close_ok());
                 Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use warren_amqp::protocol::{AMQPClass, basic, connection as conn_methods};
 use warren_amqp::{ReplyError, short};
+use warren_broker::stats::Event;
 use warren_broker::{ConsumerId, Entry, Queue};
 use warren_storage::Durable;
 
@@ -37,8 +38,14 @@ impl Connection {
                 continue;
             };
             confirms.handled(outcome.confirms.1, outcome.position, outcome.nack);
+            channel.show_unconfirmed();
             if !self.confirming.contains(&outcome.channel) {
                 self.confirming.push(outcome.channel);
+            }
+        }
+        for published in self.batch.published() {
+            if let Some(Channel::Open(channel)) = self.channels.get(&published.channel) {
+                channel.count_published(published);
             }
         }
     }
@@ -46,6 +53,11 @@ impl Connection {
     fn flush_acks(&mut self) {
         for (queue, consumer, entries) in self.acks.groups.drain(..) {
             queue.ack(consumer, &entries, &mut self.turn);
+        }
+        for (number, n) in self.acks.by_channel.drain(..) {
+            if let Some(Channel::Open(channel)) = self.channels.get(&number) {
+                channel.live.count(Event::Ack, n);
+            }
         }
     }
 
@@ -71,6 +83,9 @@ impl Connection {
                     confirms.refuse_undurable(durable);
                 }
                 let waits = confirms.answer(durable, &mut inner.out.bytes, *number);
+                let acked = confirms.take_acked();
+                channel.live.count_confirmed(acked);
+                channel.show_unconfirmed();
                 if let Some(position) = waits {
                     next = Some(next.unwrap_or(position).min(position));
                 }
@@ -201,6 +216,7 @@ impl Connection {
             return;
         }
         channel.consumers.remove(tag);
+        channel.live.remove_consumer(id);
         self.outbox.remove_consumer(number, id);
         if self.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel {

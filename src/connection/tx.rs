@@ -1,7 +1,10 @@
 //! Publisher confirms and transactions: selecting the mode, commit and rollback.
 
+use std::sync::atomic::Ordering;
+
 use warren_amqp::ReplyError;
 use warren_amqp::protocol::{AMQPClass, confirm, tx};
+use warren_broker::stats::Event;
 
 use super::channel::{Fate, Settlement, Tx};
 use super::confirms::Confirms;
@@ -25,6 +28,7 @@ impl Connection {
             return Err(ReplyError::precondition_failed(text).into());
         }
         channel.confirms.get_or_insert_with(Confirms::default);
+        channel.live.confirm.store(true, Ordering::Relaxed);
         if !select.nowait {
             let ok = confirm::AMQPMethod::SelectOk(Default::default());
             self.send(number, &AMQPClass::Confirm(ok));
@@ -41,6 +45,7 @@ impl Connection {
                     return Err(ReplyError::precondition_failed(text).into());
                 }
                 channel.tx.get_or_insert_with(Tx::default);
+                channel.live.transactional.store(true, Ordering::Relaxed);
                 TxMethod::SelectOk(Default::default())
             }
             TxMethod::Commit(_) => {
@@ -63,6 +68,7 @@ impl Connection {
             mut publishes,
             returns,
             settlements,
+            ..
         } = self.take_tx(number)?;
         for returned in &returns {
             self.send_return(number, returned);
@@ -85,7 +91,17 @@ impl Connection {
             }
         };
         let broker = &self.context.broker;
+        let n = acks.iter().map(|(_, _, entries)| entries.len() as u64);
+        let n = n.sum();
         let (position, refused) = broker.commit(&mut publishes, &mut acks, &mut self.turn);
+        if position != warren_broker::NEVER
+            && let Ok(channel) = self.open(number)
+        {
+            channel.live.count(Event::Ack, n);
+            for published in publishes.published() {
+                channel.count_published(published);
+            }
+        }
         for Settlement { entries, fate } in rest {
             self.apply_settlement(number, entries, fate);
         }
@@ -118,9 +134,12 @@ impl Connection {
     }
 
     fn take_tx(&mut self, number: u16) -> Result<Tx, Fault> {
-        match &mut self.open(number)?.tx {
-            Some(tx) => Ok(std::mem::take(tx)),
-            None => Err(ReplyError::precondition_failed("channel is not transactional").into()),
-        }
+        let channel = self.open(number)?;
+        let Some(tx) = &mut channel.tx else {
+            return Err(ReplyError::precondition_failed("channel is not transactional").into());
+        };
+        let taken = std::mem::take(tx);
+        channel.show_tx();
+        Ok(taken)
     }
 }

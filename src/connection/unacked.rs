@@ -35,7 +35,6 @@ pub(crate) struct UnackedList {
 
 impl UnackedList {
     /// Unsettled deliveries.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.live
     }

@@ -153,7 +153,9 @@ impl<S: Transport> Driver<S> {
                 // Nothing but writing is left; `write` has registered for it.
                 return Poll::Pending;
             }
-            if !self.connection.wants_input() || self.throttled(context) {
+            let throttled = self.connection.wants_input() && self.throttled(context);
+            self.connection.show_state(throttled);
+            if !self.connection.wants_input() || throttled {
                 // Who is not read cannot show that it is alive (C-34).
                 self.beat.received = true;
                 return Poll::Pending;
@@ -192,6 +194,7 @@ impl<S: Transport> Driver<S> {
             }
             self.unflushed = true;
             self.writing.advance(result);
+            self.connection.count_sent(result);
             kick |= self.outbox.written(result);
         }
         // Nothing to do for a plain socket; TLS keeps back what the socket did not take.
@@ -229,6 +232,7 @@ impl<S: Transport> Driver<S> {
                 return Poll::Ready(Ok(0));
             }
             self.beat.received = true;
+            self.connection.count_received(n);
             let input = &buffer[..kept + n];
             let used = self.connection.receive(input);
             self.keep(&input[used..]);

@@ -18,6 +18,7 @@ use warren_amqp::{
     ReplyError, put_body, put_body_frame_head, put_deliver_head, put_frame_end, put_get_ok_head,
 };
 use warren_broker::message::Message;
+use warren_broker::stats::{Event, LiveChannel};
 use warren_broker::{ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, Queue, TxAcks};
 use warren_storage::{Durable, QueueId};
 
@@ -56,6 +57,7 @@ pub(crate) struct ChannelOut {
     consumers: FxHashMap<ConsumerId, u32>,
     /// Credit shared by the channel's consumers.
     pub(crate) credit: Arc<ChannelCredit>,
+    live: Arc<LiveChannel>,
 }
 
 impl ChannelOut {
@@ -297,7 +299,7 @@ impl Outbox {
     }
 
     /// Opens a channel's delivery state.
-    pub(crate) fn open_channel(&self, channel: u16) -> Arc<ChannelCredit> {
+    pub(crate) fn open_channel(&self, channel: u16, live: &Arc<LiveChannel>) -> Arc<ChannelCredit> {
         let credit = Arc::new(ChannelCredit::default());
         let state = ChannelOut {
             next_tag: 1,
@@ -308,6 +310,7 @@ impl Outbox {
             next_kick: 0,
             consumers: FxHashMap::default(),
             credit: Arc::clone(&credit),
+            live: Arc::clone(live),
         };
         self.inner.lock().channels.insert(channel, state);
         credit
@@ -447,7 +450,15 @@ impl ConsumerSink for Outbox {
         let consumer_tag = source.tag.clone();
         let before = inner.out.len();
         let first_tag = state.next_tag;
-        state.next_tag += entries.len() as u64;
+        let n = entries.len() as u64;
+        state.next_tag += n;
+        let event = match consumer.no_ack {
+            true => Event::DeliverNoAck,
+            false => Event::Deliver,
+        };
+        state.live.count(event, n);
+        let again = entries.iter().filter(|entry| entry.redelivered).count();
+        state.live.count(Event::Redeliver, again as u64);
         for (entry, tag) in entries.iter().zip(first_tag..) {
             let message = &entry.message;
             put_deliver_head(

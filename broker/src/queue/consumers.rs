@@ -193,8 +193,12 @@ pub(crate) struct Round {
     pub unacked: (usize, u64),
     /// Logged entries settled by being handed over (`no_ack`).
     pub settled: Vec<Seq>,
-    /// Messages handed over.
-    pub delivered: usize,
+    /// Messages handed over to be acked.
+    pub delivered: u64,
+    /// Messages handed over without.
+    pub delivered_no_ack: u64,
+    /// Of them all: those marked redelivered.
+    pub redelivered: u64,
     /// Entries whose consumer was gone: back to the queue.
     pub returned: Vec<Entry>,
 }
@@ -426,11 +430,9 @@ const DELIVERY_OVERHEAD: usize = 64;
 
 fn hand_over(consumer: &mut Consumer, round: &mut Round) {
     let n = consumer.batch.len();
-    let bytes: u64 = consumer
-        .batch
-        .iter()
-        .map(|e| e.message.body_len() as u64)
-        .sum();
+    let sum = |of: fn(&Entry) -> u64| consumer.batch.iter().map(of).sum::<u64>();
+    let bytes = sum(|entry| entry.message.body_len() as u64);
+    let redelivered = sum(|entry| u64::from(entry.redelivered));
     let logged = || consumer.batch.iter().filter(|entry| entry.logged());
     let manual = !consumer.info.no_ack;
     let settled_before = round.settled.len();
@@ -442,11 +444,14 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
         consumer.credit.add(n as u32);
     }
     if consumer.sink.deliver(&consumer.info, &mut consumer.batch) {
-        round.delivered += n;
+        round.redelivered += redelivered;
         if manual {
+            round.delivered += n as u64;
             consumer.in_flight += n as u32;
             round.unacked.0 += n;
             round.unacked.1 += bytes;
+        } else {
+            round.delivered_no_ack += n as u64;
         }
         return;
     }

@@ -20,13 +20,14 @@ use warren_storage::{QueueId, Seq};
 
 pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
 pub use ready::Entry;
+pub use state::Depth;
 pub(crate) use state::Effects;
-use state::QueueState;
-pub use state::{Depth, Stats};
+use state::{Counts, QueueState};
 
 use crate::arguments::QueueArguments;
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::message::{Chunk, Message};
+use crate::stats::{EVENTS, Event, MessageStats, Sampled, Track, VhostStats, difference};
 use crate::turn::Turn;
 
 /// What a queue was declared as.
@@ -57,6 +58,12 @@ pub struct Queue {
     /// Index of the catalog command that made it; what is confirmed for it waits for that too.
     defined_at: AtomicU64,
     state: Mutex<QueueState>,
+    /// What is counted without its lock: publishes, disk reads and writes.
+    counted: MessageStats,
+    /// Messages a restart brought back.
+    recovered: AtomicU64,
+    vhost_stats: Arc<VhostStats>,
+    track: Track,
 }
 
 /// Why a consumer was not added.
@@ -80,8 +87,13 @@ pub enum DeleteRefused {
 }
 
 impl Queue {
-    /// A new, empty queue.
-    pub fn new(definition: QueueDefinition, settings: QueueArguments, now_ms: u64) -> Arc<Self> {
+    /// A new, empty queue of the vhost these counters belong to.
+    pub(crate) fn new_in(
+        definition: QueueDefinition,
+        settings: QueueArguments,
+        now_ms: u64,
+        stats: &Arc<VhostStats>,
+    ) -> Arc<Self> {
         let dead_letter = settings
             .dead_letter_exchange
             .clone()
@@ -94,6 +106,10 @@ impl Queue {
             deleted: AtomicBool::new(false),
             defined_at: AtomicU64::new(0),
             state,
+            counted: MessageStats::default(),
+            recovered: AtomicU64::new(0),
+            vhost_stats: Arc::clone(stats),
+            track: Track::new(stats.sampler()),
         })
     }
 
@@ -148,9 +164,38 @@ impl Queue {
         self.state.lock().depth()
     }
 
-    /// Counters.
-    pub fn stats(&self) -> Stats {
-        self.state.lock().stats()
+    /// Counters, by the number of their [`Event`].
+    pub fn counts(&self) -> [u64; EVENTS] {
+        let counts = *self.state.lock().counts();
+        self.with_counted(counts)
+    }
+
+    /// Depth and counters of one moment.
+    pub fn reading(&self) -> (Depth, [u64; EVENTS]) {
+        let state = self.state.lock();
+        let (depth, counts) = (state.depth(), *state.counts());
+        drop(state);
+        (depth, self.with_counted(counts))
+    }
+
+    fn with_counted(&self, mut counts: Counts) -> Counts {
+        for event in [Event::Publish, Event::DiskReads, Event::DiskWrites] {
+            counts[event as usize] += self.counted.get(event);
+        }
+        counts
+    }
+
+    /// Counts messages that clients published to it, and how many of them were logged.
+    pub(crate) fn count_published(self: &Arc<Self>, n: u64, logged: u64) {
+        self.counted.add(Event::Publish, n);
+        self.counted.add(Event::DiskWrites, logged);
+        self.vhost_stats.count(Event::DiskWrites, logged);
+        self.track.touched(self);
+    }
+
+    /// The consumer served when the queue is single-active.
+    pub fn active_consumer(&self) -> Option<ConsumerId> {
+        self.state.lock().active_consumer()
     }
 
     /// Ready messages and consumers, as `declare-ok` reports them; counts as use of the queue.
@@ -323,7 +368,10 @@ impl Queue {
 
     /// Puts back what a restart recovered.
     pub(crate) fn recover(&self, entries: Vec<Entry>, now_ms: u64) {
+        let n = entries.len();
         self.state.lock().recover(entries, now_ms);
+        self.recovered.fetch_add(n as u64, Ordering::Relaxed);
+        self.vhost_stats.depth_changed(n as i64, 0);
     }
 
     /// Calls `see` with every consumer.
@@ -342,9 +390,66 @@ impl Queue {
     ) -> R {
         let now_ms = turn.now_ms();
         let mut fx = turn.take_effects(self);
-        let result = work(&mut self.state.lock(), now_ms, &mut fx);
+        let mut state = self.state.lock();
+        let before = Tally::of(&state);
+        let result = work(&mut state, now_ms, &mut fx);
+        let after = Tally::of(&state);
+        drop(state);
+        if before != after {
+            self.tell_vhost(&before, &after);
+        }
         turn.absorb(self, fx);
         result
+    }
+
+    fn tell_vhost(self: &Arc<Self>, before: &Tally, after: &Tally) {
+        if before.counts != after.counts {
+            let happened = difference(&after.counts, &before.counts);
+            self.vhost_stats.count_all(&happened);
+        }
+        let ready = after.ready as i64 - before.ready as i64;
+        let unacked = after.unacked as i64 - before.unacked as i64;
+        self.vhost_stats.depth_changed(ready, unacked);
+        self.track.touched(self);
+    }
+}
+
+/// What is told to the vhost: counters and depth, which of a deleted queue is nothing.
+#[derive(PartialEq)]
+struct Tally {
+    counts: Counts,
+    ready: usize,
+    unacked: usize,
+}
+
+impl Tally {
+    fn of(state: &QueueState) -> Self {
+        let depth = match state.deleted() {
+            true => Depth::default(),
+            false => state.depth(),
+        };
+        Self {
+            counts: *state.counts(),
+            ready: depth.ready,
+            unacked: depth.unacked,
+        }
+    }
+}
+
+impl Sampled for Queue {
+    fn track(&self) -> &Track {
+        &self.track
+    }
+
+    /// Events, ready, unacked.
+    fn read(&self, values: &mut Vec<u64>) {
+        let (depth, counts) = self.reading();
+        values.extend(counts);
+        values.extend([depth.ready as u64, depth.unacked as u64]);
+    }
+
+    fn origin(&self, values: &mut [u64]) {
+        values[EVENTS] = self.recovered.load(Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@ use super::ready::{Entry, Ready};
 use crate::arguments::{Overflow, QueueArguments};
 use crate::dead_letter::DeathReason;
 use crate::ids::ConsumerId;
+use crate::stats::{EVENTS, Event};
 
 /// What an operation on a queue leaves to be done by its caller, after the queue is unlocked.
 #[derive(Default)]
@@ -43,20 +44,8 @@ impl Effects {
     }
 }
 
-/// Counters of what happened to a queue.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
-    /// Messages enqueued.
-    pub published: u64,
-    /// Messages handed to consumers.
-    pub delivered: u64,
-    /// Messages fetched with `basic.get`.
-    pub got: u64,
-    /// Deliveries settled by the client.
-    pub acked: u64,
-    /// Deliveries that came back.
-    pub requeued: u64,
-}
+/// Counters of what happened to a queue, by the number of their [`Event`].
+pub(crate) type Counts = [u64; EVENTS];
 
 /// Ready and unacked messages, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +83,7 @@ pub(crate) struct QueueState {
     timed: bool,
     /// The timer that is set, if any.
     scheduled: Option<u64>,
-    stats: Stats,
+    counts: Counts,
 }
 
 impl QueueState {
@@ -114,7 +103,7 @@ impl QueueState {
             last_used_ms: now_ms,
             timed: false,
             scheduled: None,
-            stats: Stats::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -129,8 +118,12 @@ impl QueueState {
     }
 
     /// Counters.
-    pub(crate) fn stats(&self) -> Stats {
-        self.stats
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    fn count(&mut self, event: Event, n: u64) {
+        self.counts[event as usize] += n;
     }
 
     /// Numbers of messages and consumers.
@@ -170,7 +163,6 @@ impl QueueState {
         let limited =
             self.settings.max_length.is_some() || self.settings.max_length_bytes.is_some();
         for (position, mut entry) in entries.enumerate() {
-            self.stats.published += 1;
             self.fit(&mut entry, now_ms);
             if limited && self.settings.overflow != Overflow::DropHead {
                 self.dispatch(now_ms, fx);
@@ -232,7 +224,9 @@ impl QueueState {
             fx.delivers_up_to(newest);
         }
         let round = self.consumers.finish();
-        self.stats.delivered += round.delivered as u64;
+        self.count(Event::Deliver, round.delivered);
+        self.count(Event::DeliverNoAck, round.delivered_no_ack);
+        self.count(Event::Redeliver, round.redelivered);
         self.unacked += round.unacked.0;
         self.unacked_bytes += round.unacked.1;
         fx.settled.extend(round.settled);
@@ -245,11 +239,16 @@ impl QueueState {
     pub(crate) fn get(&mut self, no_ack: bool, now_ms: u64, fx: &mut Effects) -> Option<Entry> {
         self.last_used_ms = now_ms;
         self.expire(now_ms, fx);
-        let entry = self.ready.pop()?;
+        let Some(entry) = self.ready.pop() else {
+            self.count(Event::GetEmpty, 1);
+            return None;
+        };
         if self.timed {
             self.expire_messages(now_ms, fx);
         }
-        self.stats.got += 1;
+        let got = if no_ack { Event::GetNoAck } else { Event::Get };
+        self.count(got, 1);
+        self.count(Event::Redeliver, u64::from(entry.redelivered));
         if no_ack {
             if entry.logged() {
                 fx.settled.push(entry.seq);
@@ -274,7 +273,7 @@ impl QueueState {
         now_ms: u64,
         fx: &mut Effects,
     ) {
-        self.stats.acked += entries.len() as u64;
+        self.count(Event::Ack, entries.len() as u64);
         self.release(consumer, entries);
         settle(entries, fx);
         self.dispatch(now_ms, fx);
@@ -312,7 +311,6 @@ impl QueueState {
         if self.deleted {
             return settle(&entries, fx);
         }
-        self.stats.requeued += entries.len() as u64;
         for entry in &mut entries {
             entry.redelivered = true;
             entry.deliveries = entry.deliveries.saturating_add(1);

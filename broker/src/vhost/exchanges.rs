@@ -11,6 +11,7 @@ use crate::arguments::{ExchangeShape, alternate_exchange, check_exchange_equival
 use crate::auth::Access;
 use crate::catalog::Command;
 use crate::session::Session;
+use crate::stats::ExchangeStats;
 use crate::turn::Turn;
 
 /// An exchange.
@@ -30,6 +31,8 @@ pub struct Exchange {
     pub arguments: FieldTable,
     /// Takes what this one cannot route.
     pub alternate: Option<String>,
+    /// What went through it.
+    pub stats: Arc<ExchangeStats>,
 }
 
 /// `exchange.declare` as asked for.
@@ -126,6 +129,7 @@ impl Vhost {
             internal: request.internal,
             arguments: request.arguments,
             alternate,
+            stats: ExchangeStats::new(&self.stats),
         });
         Ok(())
     }

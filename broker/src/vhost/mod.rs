@@ -24,6 +24,7 @@ pub use queues::{Declared, QueueRequest, generated_name};
 use crate::broker::Shared;
 use crate::queue::{Queue, QueueHandle};
 use crate::route::REPLY_TO;
+use crate::stats::{ExchangeStats, VhostStats};
 
 /// A virtual host.
 pub struct Vhost {
@@ -36,6 +37,13 @@ pub struct Vhost {
     routing: RwLock<RoutingTable<QueueHandle>>,
     generation: AtomicU64,
     topology: Mutex<()>,
+    stats: Arc<VhostStats>,
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        self.shared.stats.retire_vhost(&self.name, &self.stats);
+    }
 }
 
 /// The exchanges every vhost has.
@@ -61,6 +69,7 @@ impl Vhost {
             routing: RwLock::new(RoutingTable::new()),
             generation: AtomicU64::new(1),
             topology: Mutex::new(()),
+            stats: shared.stats.add_vhost(name),
         };
         for (name, kind, internal) in PREDECLARED {
             vhost.install_exchange(Exchange {
@@ -71,6 +80,7 @@ impl Vhost {
                 internal,
                 arguments: FieldTable::default(),
                 alternate: None,
+                stats: ExchangeStats::new(&vhost.stats),
             });
         }
         Arc::new(vhost)
@@ -79,6 +89,11 @@ impl Vhost {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What is counted in it.
+    pub fn stats(&self) -> &Arc<VhostStats> {
+        &self.stats
     }
 
     /// Moves whenever a remembered route may have become wrong.

@@ -15,6 +15,7 @@ use crate::ids::ConnectionId;
 use crate::queue::{DeleteRefused, Depth, Queue, QueueDefinition, QueueHandle};
 use crate::route::REPLY_TO;
 use crate::session::Session;
+use crate::stats::add;
 use crate::turn::Turn;
 
 /// `queue.declare` as asked for.
@@ -149,6 +150,7 @@ impl Vhost {
     ) -> Result<usize, DeleteRefused> {
         let _topology = self.topology.lock();
         let n = queue.close(if_unused, if_empty, turn)?;
+        add(&self.shared.stats.churn.queues_deleted, 1);
         self.queues
             .remove_if(queue.name(), |_, found| Arc::ptr_eq(found, queue));
         let unbound = self
@@ -182,7 +184,7 @@ impl Vhost {
             owner: Some(connection),
             arguments: FieldTable::default(),
         };
-        let queue = Queue::new(definition, QueueArguments::default(), now_ms);
+        let queue = Queue::new_in(definition, QueueArguments::default(), now_ms, &self.stats);
         self.replies.insert(name, Arc::clone(&queue));
         queue
     }
@@ -240,6 +242,7 @@ impl Vhost {
         };
         check_queue_equivalent(&request.name, &self.name, &current, &wanted)?;
         self.await_defined(queue.durable(), turn);
+        add(&self.shared.stats.churn.queues_declared, 1);
         Ok(declared(queue, queue.touch(turn)))
     }
 
@@ -284,10 +287,12 @@ impl Vhost {
             owner: request.exclusive.then_some(session.connection),
             arguments: request.arguments,
         };
-        let queue = Queue::new(definition, settings, turn.now_ms());
+        let queue = Queue::new_in(definition, settings, turn.now_ms(), &self.stats);
         queue.set_defined_at(defined_at);
         let depth = queue.touch(turn);
         self.install_queue(Arc::clone(&queue));
+        add(&self.shared.stats.churn.queues_created, 1);
+        add(&self.shared.stats.churn.queues_declared, 1);
         let mut declared = declared(&queue, depth);
         declared.exclusive = request.exclusive.then_some(queue);
         Ok(declared)

@@ -1,5 +1,7 @@
 //! Keys of the two HTTP listeners.
 
+use std::time::Duration;
+
 use super::Key;
 use crate::config::draft::HttpListener;
 use crate::config::value::{BadValue, bind_host, number, put};
@@ -86,6 +88,17 @@ pub(super) const KEYS: &[Key] = &[
         accepts: "a path beginning with `/`, of letters, digits, `/`, `.`, `-` and `_`",
         doc: "Path of the metrics on their listener.",
         set: |d, _, v| put(&mut d.config.prometheus_path, path(v)),
+    },
+    Key {
+        name: "collect_statistics_interval",
+        default: "5000",
+        accepts: "milliseconds, 100 to 60000",
+        doc: "How often counters are sampled: the interval rates are measured over and the step \
+              of the finest history.",
+        set: |d, _, v| {
+            let time = number(v, 100, 60_000u32).map(|ms| Duration::from_millis(ms.into()));
+            put(&mut d.config.sample_interval, time)
+        },
     },
 ];
 

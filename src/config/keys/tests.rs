@@ -101,6 +101,7 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "management.tcp.ip" | "prometheus.tcp.ip" => alone(name, "127.0.0.1"),
         "management.ssl.ip" | "prometheus.ssl.ip" => alone(name, "127.0.0.1"),
         "prometheus.path" => alone(name, "/other"),
+        "collect_statistics_interval" => alone(name, "1000"),
         "ssl_handshake_timeout" => alone(name, "7000"),
         "ssl_cert_login_from" => alone(name, "common_name"),
         "ssl_cert_login_san_type" => (name, "uri", vec![("ssl_cert_login_from", SAN)]),
@@ -263,7 +264,7 @@ fn every_daily_key_of_rabbitmq_is_known_or_refused_with_a_reason() {
         management.rates_mode management.path_prefix management.cors.allow_origins.1 \
         prometheus.return_per_object_metrics prometheus.authentication.enabled \
         deprecated_features.permit.transient_nonexcl_queues collect_statistics \
-        collect_statistics_interval default_policies.operator.a.expires default_limits.vhosts.1";
+        default_policies.operator.a.expires default_limits.vhosts.1";
     for name in daily.split_whitespace() {
         assert!(
             complaint(name, "1").contains("cannot be honoured"),
