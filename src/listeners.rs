@@ -140,6 +140,7 @@ impl Listeners {
             prometheus: bound.prometheus,
             tls: bound.tls.clone(),
             prometheus_path: config.prometheus_path.clone(),
+            http: config.http.clone(),
         });
         let broker: &Arc<Broker> = &context.broker;
         let api = || warren_mgmt_ui::router(Arc::clone(broker), Arc::clone(&info));

@@ -1,22 +1,20 @@
 //! The page at `/`: what this is, how to connect, and live totals. It stands for a full console
 //! until there is one. Everything it needs is in the binary; nothing comes from elsewhere.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 
-use crate::App;
+use crate::Context;
 
 const PAGE: &str = include_str!("../static/index.html");
 const SCRIPT: &str = include_str!("../static/console.js");
 const STYLE: &str = include_str!("../static/console.css");
 
 /// `/`, its script and its style sheet. No login: they hold nothing that is not public.
-pub(crate) fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes() -> Router<Context> {
     Router::new()
         .route("/", get(page))
         .route(
@@ -29,10 +27,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
 }
 
-async fn page(State(app): State<Arc<App>>) -> Html<String> {
-    let ports: Vec<_> = app.info.amqp.iter().map(|a| a.port().to_string()).collect();
+async fn page(State(ctx): State<Context>) -> Html<String> {
+    let ports: Vec<_> = ctx.info.amqp.iter().map(|a| a.port().to_string()).collect();
     let page = PAGE
-        .replace("{{version}}", &escape(app.info.version))
+        .replace("{{version}}", &escape(ctx.info.version))
         .replace("{{amqp_ports}}", &escape(&ports.join(" ")));
     Html(page)
 }

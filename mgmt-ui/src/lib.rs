@@ -1,21 +1,18 @@
 //! The HTTP face: management API, start page and Prometheus text over the broker's own API.
 //!
-//! * `overview`, `health`: what `/api` answers so far;
-//! * `auth`: who may ask, `reply`: how answers and errors look on the wire;
+//! * `api`: the endpoints under `/api`, one module per area;
+//! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
 //! * `console`: the page at `/`;
-//! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords;
-//! * `server`: from a listening socket to these routers.
+//! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords.
 //!
 //! Paths, fields and texts are RabbitMQ's, so that its tools work. A field that would not be true
 //! here is left out.
 
-mod auth;
+mod api;
 mod console;
-mod health;
-mod overview;
+#[allow(dead_code, unused_imports, reason = "for the areas to come")]
+mod http;
 mod prometheus;
-mod reply;
-mod server;
 #[cfg(test)]
 mod testing;
 
@@ -23,13 +20,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::middleware::map_response;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Redirect;
+use tower_http::compression::CompressionLayer;
 use warren_broker::Broker;
 use warren_broker::alarms::Monitor;
 
+use http::{front, reply};
+
 pub use axum::Router;
-pub use server::{Accept, Plain, serve};
+pub use http::server::{Accept, Plain, serve};
 
 /// The level of RabbitMQ's API that clients may expect: the last one that also knows mirrored
 /// classic queues.
@@ -54,6 +55,8 @@ pub struct ServerInfo {
     pub tls: TlsAddresses,
     /// The path of the metrics there.
     pub prometheus_path: String,
+    /// Settings of this API.
+    pub http: HttpSettings,
 }
 
 /// Where something is served over TLS.
@@ -67,20 +70,48 @@ pub struct TlsAddresses {
     pub prometheus: Option<SocketAddr>,
 }
 
-/// What every handler works with.
-struct App {
-    broker: Arc<Broker>,
-    info: Arc<ServerInfo>,
+/// What an operator can set about the management API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// What comes before `/` and `/api`, such as `/rabbitmq`; empty for nothing.
+    pub path_prefix: String,
+    /// Origins whose scripts may use the API with a login; `*` allows all, without one.
+    pub cors_allow_origins: Vec<String>,
+    /// How long a browser may remember that, in seconds.
+    pub cors_max_age_s: u32,
+    /// Largest request body, bytes.
+    pub max_body_size: usize,
+    /// Whether the tag monitoring suffices to read the objects of all vhosts.
+    pub monitoring_reads_all_vhosts: bool,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            path_prefix: String::new(),
+            cors_allow_origins: Vec::new(),
+            cors_max_age_s: 1800,
+            max_body_size: 20_000_000,
+            monitoring_reads_all_vhosts: false,
+        }
+    }
+}
+
+/// What every handler works with; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) info: Arc<ServerInfo>,
     started: Instant,
 }
 
-impl App {
-    fn new(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Arc<Self> {
-        Arc::new(Self {
+impl Context {
+    fn new(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Self {
+        Self {
             broker,
             info,
             started: Instant::now(),
-        })
+        }
     }
 }
 
@@ -88,32 +119,33 @@ impl App {
 /// this machine needs the peer's address, which [`serve`] adds to each request; without it such a
 /// login is refused.
 pub fn router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
-    let app = App::new(broker, info);
-    let mut router = Router::new();
-    for (path, handler) in [
-        ("/api/overview", get(overview::overview)),
-        ("/api/health/checks/alarms", get(health::alarms)),
-        ("/api/health/checks/local-alarms", get(health::local_alarms)),
-    ] {
-        let handler = handler.options(reply::allowed_methods);
-        // Client libraries write some paths with a slash at the end.
-        router = router
-            .route(path, handler.clone())
-            .route(&format!("{path}/"), handler);
-    }
-    router
+    let prefix = info.http.path_prefix.trim_end_matches('/').to_owned();
+    let max_body_size = info.http.max_body_size;
+    let ctx = Context::new(broker, info);
+    let to = |path: &str| {
+        let target = format!("{prefix}{path}");
+        axum::routing::get(move || async move { Redirect::permanent(&target) })
+    };
+    let routes = api::routes()
+        .into_router()
         .merge(console::routes())
+        .route("/mgmt", to("/"))
         .fallback(reply::not_found)
+        .layer(from_fn_with_state(ctx.clone(), front::cross_origin))
         .layer(map_response(reply::protect))
-        .with_state(app)
+        .layer(CompressionLayer::new())
+        .layer(DefaultBodyLimit::max(max_body_size))
+        .with_state(ctx);
+    front::behind_prefix(routes, &prefix)
 }
 
 /// Prometheus metrics at [`ServerInfo::prometheus_path`].
 pub fn metrics_router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
     let path = info.prometheus_path.clone();
     Router::new()
-        .route(&path, get(prometheus::metrics))
+        .route(&path, axum::routing::get(prometheus::metrics))
         .fallback(reply::not_found)
         .layer(map_response(reply::protect))
-        .with_state(App::new(broker, info))
+        .layer(CompressionLayer::new())
+        .with_state(Context::new(broker, info))
 }

@@ -2,35 +2,34 @@
 //! numbers already live on the broker's objects, and a registry would only count them twice.
 
 use std::fmt::{Display, Write as _};
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
-use crate::reply::{ApiError, blocking};
-use crate::{App, PRODUCT, RABBITMQ_VERSION};
+use crate::http::{ApiError, blocking};
+use crate::{Context, PRODUCT, RABBITMQ_VERSION};
 
 /// The whole text; no login, as in RabbitMQ.
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
-    let text = blocking(move || render(&app)).await?;
+pub(crate) async fn metrics(State(ctx): State<Context>) -> Result<impl IntoResponse, ApiError> {
+    let text = blocking(move || render(&ctx)).await?;
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,
     ))
 }
 
-fn render(app: &App) -> String {
+fn render(ctx: &Context) -> String {
     let mut text = Text(String::with_capacity(8192));
-    identity(app, &mut text);
-    objects(app, &mut text);
-    resources(app, &mut text);
+    identity(ctx, &mut text);
+    objects(ctx, &mut text);
+    resources(ctx, &mut text);
     text.0
 }
 
 /// Every panel of RabbitMQ's dashboards joins on the first of these two.
-fn identity(app: &App, text: &mut Text) {
-    let settings = app.broker.settings();
+fn identity(ctx: &Context, text: &mut Text) {
+    let settings = ctx.broker.settings();
     let labels = [
         ("rabbitmq_node", settings.node_name.as_str()),
         ("rabbitmq_cluster", settings.cluster_name.as_str()),
@@ -45,22 +44,22 @@ fn identity(app: &App, text: &mut Text) {
     let labels = [
         ("rabbitmq_version", RABBITMQ_VERSION),
         ("product_name", PRODUCT),
-        ("product_version", app.info.version),
+        ("product_version", ctx.info.version),
         ("erlang_version", "n/a"),
     ];
     text.gauge("rabbitmq_build_info", "Version of the node", &labels, 1);
 }
 
-fn objects(app: &App, text: &mut Text) {
-    let totals = app.broker.object_totals();
-    let (messages_ready, messages_unacked) = app.broker.stats().depth();
+fn objects(ctx: &Context, text: &mut Text) {
+    let totals = ctx.broker.object_totals();
+    let (messages_ready, messages_unacked) = ctx.broker.stats().depth();
     let [
         channels_closed,
         channels_opened,
         connections_closed,
         connections_opened,
         ..,
-    ] = app.broker.stats().churn();
+    ] = ctx.broker.stats().churn();
     let protocol = [("protocol", "amqp091")];
     text.gauge(
         "rabbitmq_connections",
@@ -124,8 +123,8 @@ fn objects(app: &App, text: &mut Text) {
     }
 }
 
-fn resources(app: &App, text: &mut Text) {
-    let latest = app.info.monitor.latest();
+fn resources(ctx: &Context, text: &mut Text) {
+    let latest = ctx.info.monitor.latest();
     let figures = [
         (
             "rabbitmq_process_resident_memory_bytes",
@@ -159,7 +158,7 @@ fn resources(app: &App, text: &mut Text) {
             text.gauge(name, help, &[], value);
         }
     }
-    let alarms = app.broker.alarms();
+    let alarms = ctx.broker.alarms();
     text.gauge(
         "rabbitmq_alarms_memory_used_watermark",
         "1 while the memory alarm is on",
@@ -173,7 +172,7 @@ fn resources(app: &App, text: &mut Text) {
         u8::from(alarms.disk),
     );
     // Dashboards know the node's uptime by this name only.
-    let uptime = app.started.elapsed().as_secs();
+    let uptime = ctx.started.elapsed().as_secs();
     text.gauge("rabbitmq_erlang_uptime_seconds", "Node uptime", &[], uptime);
 }
 

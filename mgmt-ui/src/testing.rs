@@ -13,7 +13,7 @@ use warren_broker::auth::{DefaultUser, HashingAlgorithm, LoopbackUsers, bootstra
 use warren_broker::catalog::Command;
 use warren_broker::{Broker, Settings};
 
-use crate::{Plain, ServerInfo, TlsAddresses, metrics_router, router, serve};
+use crate::{HttpSettings, Plain, ServerInfo, TlsAddresses, metrics_router, router, serve};
 
 /// guest:guest.
 pub(crate) const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
@@ -53,6 +53,10 @@ impl Answer {
 
 impl Node {
     pub(crate) async fn start() -> Self {
+        Self::start_with(HttpSettings::default()).await
+    }
+
+    pub(crate) async fn start_with(http: HttpSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings {
             node_name: "warren@test".to_owned(),
@@ -76,6 +80,7 @@ impl Node {
             prometheus: Some("127.0.0.1:15692".parse().unwrap()),
             tls: TlsAddresses::default(),
             prometheus_path: "/metrics".to_owned(),
+            http,
         });
         let start = |router| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -123,6 +128,22 @@ impl Node {
         get(self.address, path, authorization).await
     }
 
+    /// Sends a request with a JSON body, as guest.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.send_as(method, path, body, Some(GUEST)).await
+    }
+
+    /// Sends a request with a JSON body.
+    pub(crate) async fn send_as(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        authorization: Option<&str>,
+    ) -> Answer {
+        request(self.address, method, path, authorization, body).await
+    }
+
     pub(crate) async fn get_metrics(&self, path: &str) -> Answer {
         get(self.metrics, path, None).await
     }
@@ -143,10 +164,24 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
 }
 
 async fn get(address: SocketAddr, path: &str, authorization: Option<&str>) -> Answer {
+    request(address, "GET", path, authorization, "").await
+}
+
+async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    authorization: Option<&str>,
+    body: &str,
+) -> Answer {
     let header = authorization
         .map(|a| format!("Authorization: {a}\r\n"))
         .unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n{header}Connection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: h\r\n{header}Connection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let text = exchange(address, &request).await;
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines = head.lines();

@@ -29,6 +29,7 @@ pub(crate) use files::{Origin, Problem, Setting, read_settings};
 pub(crate) use tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
 pub(crate) use value::{ListenAddress, Secret};
 use warren_broker::alarms::ResourceLimits;
+use warren_mgmt_ui::HttpSettings;
 
 /// `PORT`, `HOST:PORT` or `[IPV6]:PORT`; `None` for anything else.
 pub(crate) fn listen_address(text: &str) -> Option<ListenAddress> {
@@ -74,6 +75,8 @@ pub(crate) struct Config {
     pub(crate) prometheus: Option<ListenAddress>,
     /// Where the same is served over TLS, if anywhere, and how.
     pub(crate) prometheus_tls: Option<(ListenAddress, TlsOptions)>,
+    /// Settings of the management API itself.
+    pub(crate) http: HttpSettings,
     /// Path of the Prometheus metrics on these listeners.
     pub(crate) prometheus_path: String,
     /// How often counters are sampled for rates and history.
@@ -254,6 +257,7 @@ impl Default for Config {
             management_tls: None,
             prometheus: Some(ListenAddress::any(15692)),
             prometheus_tls: None,
+            http: HttpSettings::default(),
             prometheus_path: "/metrics".to_owned(),
             sample_interval: Duration::from_secs(5),
         }

@@ -142,7 +142,6 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("log.console.time_format", "the form of a line is fixed"),
     ("log.file.time_format", "the form of a line is fixed"),
-    ("management.path_prefix", "the API is served at the root"),
     ("management.load_definitions", "use load_definitions"),
     (
         "management",
@@ -221,7 +220,7 @@ mod tests {
         assert_eq!(reason("ssl_options.dhfile"), Some(TLS_OPTION));
         assert_eq!(reason("ssl_options.password"), Some(ENCRYPTED_KEY));
         assert!(
-            reason("management.cors.allow_origins.1")
+            reason("management.rates_mode")
                 .unwrap()
                 .contains("does not exist yet")
         );

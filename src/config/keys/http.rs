@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Key;
 use crate::config::draft::HttpListener;
-use crate::config::value::{BadValue, bind_host, number, put};
+use crate::config::value::{BadValue, bind_host, boolean, number, put};
 
 const HOST: &str = "an IP address or host name";
 const PORT: &str = "a port, 0 to 65535; 0 lets the system choose";
@@ -45,6 +45,48 @@ pub(super) const KEYS: &[Key] = &[
         accepts: HOST,
         doc: "Its address.",
         set: |d, _, v| put(&mut d.management_tls.host, host(v).map(Some)),
+    },
+    Key {
+        name: "management.path_prefix",
+        default: "(none)",
+        accepts: "a path such as `/mq`",
+        doc: "What comes before the paths of the management API and console.",
+        set: |d, _, v| put(&mut d.config.http.path_prefix, path(v)),
+    },
+    Key {
+        name: "management.cors.allow_origins.<n>",
+        default: "(none)",
+        accepts: "an origin such as `https://ops.example`, or `*`",
+        doc: "Pages from there may use the management API; with `*` all may, without a login.",
+        set: |d, _, v| {
+            d.config.http.cors_allow_origins.push(v.to_owned());
+            Ok(())
+        },
+    },
+    Key {
+        name: "management.cors.max_age",
+        default: "1800",
+        accepts: "seconds, 0 to 4294967295",
+        doc: "How long a browser may remember the answer to such a page's first question.",
+        set: |d, _, v| put(&mut d.config.http.cors_max_age_s, number(v, 0, u32::MAX)),
+    },
+    Key {
+        name: "management.http.max_body_size",
+        default: "20000000",
+        accepts: "bytes, 1 to 4294967295",
+        doc: "Largest body of a request to the management API.",
+        set: |d, _, v| {
+            let size = number(v, 1, u32::MAX).map(|size| size as usize);
+            put(&mut d.config.http.max_body_size, size)
+        },
+    },
+    Key {
+        name: "management.monitoring_reads_all_vhosts",
+        default: "false",
+        accepts: "`true` or `false`",
+        doc: "Users tagged `monitoring` see queues, exchanges and bindings of vhosts they have no \
+              permission in. Not a RabbitMQ key.",
+        set: |d, _, v| put(&mut d.config.http.monitoring_reads_all_vhosts, boolean(v)),
     },
     Key {
         name: "prometheus.tcp.port",

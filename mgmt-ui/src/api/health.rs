@@ -1,34 +1,39 @@
 //! `GET /api/health/checks/...`: is the node fit to take messages?
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::App;
-use crate::auth::Manager;
+use crate::Context;
+use crate::http::{Manager, Routes};
+
+pub(super) fn routes() -> Routes {
+    Routes::new("Health checks")
+        .get("/health/checks/alarms", "No alarm in the cluster", alarms)
+        .get(
+            "/health/checks/local-alarms",
+            "No alarm on this node",
+            local_alarms,
+        )
+}
 
 /// No alarm anywhere in the cluster. A node alone is its cluster.
-pub(crate) async fn alarms(State(app): State<Arc<App>>, _: Manager) -> (StatusCode, Json<Value>) {
-    judge(&app, "There are alarms in effect in the cluster")
+async fn alarms(State(ctx): State<Context>, _: Manager) -> (StatusCode, Json<Value>) {
+    judge(&ctx, "There are alarms in effect in the cluster")
 }
 
 /// No alarm on this node.
-pub(crate) async fn local_alarms(
-    State(app): State<Arc<App>>,
-    _: Manager,
-) -> (StatusCode, Json<Value>) {
-    judge(&app, "There are alarms in effect on the node")
+async fn local_alarms(State(ctx): State<Context>, _: Manager) -> (StatusCode, Json<Value>) {
+    judge(&ctx, "There are alarms in effect on the node")
 }
 
-fn judge(app: &App, reason: &str) -> (StatusCode, Json<Value>) {
-    let alarms = app.broker.alarms();
+fn judge(ctx: &Context, reason: &str) -> (StatusCode, Json<Value>) {
+    let alarms = ctx.broker.alarms();
     if !alarms.any() {
         return (StatusCode::OK, Json(json!({ "status": "ok" })));
     }
-    let node = &app.broker.settings().node_name;
+    let node = &ctx.broker.settings().node_name;
     let named = alarms
         .resources()
         .map(|resource| json!({ "node": node, "resource": resource }));

@@ -1,19 +1,18 @@
 //! Who may ask: HTTP Basic credentials checked against the broker's users.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{ACCEPT, AUTHORIZATION};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use warren_broker::Broker;
 use warren_broker::auth::{AuthenticatedUser, login};
 
-use crate::App;
-use crate::reply::ApiError;
+use super::reply::ApiError;
+use crate::Context;
 
 /// The address a request came from; added to it by the server.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +23,69 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 #[derive(Debug)]
 pub(crate) struct Manager(pub(crate) AuthenticatedUser);
 
-impl FromRequestParts<Arc<App>> for Manager {
+/// An administrator.
+#[derive(Debug)]
+pub(crate) struct Administrator(pub(crate) AuthenticatedUser);
+
+/// A user who may see everybody's connections and the node: monitoring or administrator.
+#[derive(Debug)]
+pub(crate) struct Monitor(pub(crate) AuthenticatedUser);
+
+impl FromRequestParts<Context> for Manager {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
-        authenticate(&app.broker, &parts.headers, peer).map(Self)
+        let user = authenticate(&ctx.broker, &parts.headers, peer)?;
+        if !accepts_json(&parts.headers) {
+            return Err(ApiError::Empty(StatusCode::NOT_ACCEPTABLE));
+        }
+        Ok(Self(user))
     }
 }
 
+impl FromRequestParts<Context> for Administrator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, ApiError> {
+        let Manager(user) = Manager::from_request_parts(parts, ctx).await?;
+        if !user.is_administrator() {
+            return Err(ApiError::NotAuthorised("Not administrator user"));
+        }
+        Ok(Self(user))
+    }
+}
+
+impl FromRequestParts<Context> for Monitor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, ApiError> {
+        let Manager(user) = Manager::from_request_parts(parts, ctx).await?;
+        if !user.may_monitor() {
+            return Err(ApiError::NotAuthorised("Not monitor user"));
+        }
+        Ok(Self(user))
+    }
+}
+
+/// Whether JSON is among what the client accepts; saying nothing accepts everything.
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(ACCEPT).iter().peekable();
+    values.peek().is_none()
+        || values.any(|value| {
+            let mut kinds = value.to_str().unwrap_or_default().split(',');
+            kinds.any(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default().trim();
+                let kind = kind.to_ascii_lowercase();
+                matches!(
+                    kind.as_str(),
+                    "" | "*/*" | "*" | "application/*" | "application/json"
+                )
+            })
+        })
+}
+
+/// Who the request's credentials belong to, if they may use the API at all.
 fn authenticate(
     broker: &Broker,
     headers: &HeaderMap,

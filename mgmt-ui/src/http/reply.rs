@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use warren_amqp::{ReplyCode, ReplyError};
 
 /// An answer that is not 200. Bodies are RabbitMQ's `{"error":...,"reason":...}`; the reason is
 /// always one string.
@@ -21,8 +22,60 @@ pub(crate) enum ApiError {
     NotAuthorised(&'static str),
     /// No such path or object.
     NotFound,
+    /// Any other refusal with a body.
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// RabbitMQ's word for it.
+        error: &'static str,
+        /// For people.
+        reason: String,
+    },
+    /// A refusal without a body: 405, 406, 415.
+    Empty(StatusCode),
     /// Something of ours broke.
     Internal,
+}
+
+impl ApiError {
+    /// 400 `bad_request`.
+    pub(crate) fn bad_request(reason: impl Into<String>) -> Self {
+        Self::Refused {
+            status: StatusCode::BAD_REQUEST,
+            error: "bad_request",
+            reason: reason.into(),
+        }
+    }
+
+    /// 404 `not_found`, for something named in a request other than the object asked for.
+    pub(crate) fn missing(reason: impl Into<String>) -> Self {
+        Self::Refused {
+            status: StatusCode::NOT_FOUND,
+            error: "not_found",
+            reason: reason.into(),
+        }
+    }
+
+    /// 412 `precondition_failed`.
+    pub(crate) fn precondition_failed(reason: impl Into<String>) -> Self {
+        Self::Refused {
+            status: StatusCode::PRECONDITION_FAILED,
+            error: "precondition_failed",
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Refusals of the engine, which speaks AMQP, as RabbitMQ's API translates them.
+impl From<ReplyError> for ApiError {
+    fn from(error: ReplyError) -> Self {
+        match error.code {
+            ReplyCode::AccessRefused => Self::NotAuthorised("Access refused."),
+            ReplyCode::NotFound => Self::missing(error.explanation),
+            ReplyCode::InternalError => Self::Internal,
+            _ => Self::bad_request(error.explanation),
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
@@ -44,6 +97,12 @@ impl IntoResponse for ApiError {
             Self::NotFound => {
                 (StatusCode::NOT_FOUND, body("Object Not Found", "Not Found")).into_response()
             }
+            Self::Refused {
+                status,
+                error,
+                reason,
+            } => (status, body(error, &reason)).into_response(),
+            Self::Empty(status) => status.into_response(),
             Self::Internal => {
                 let body = body("internal_error", "see the broker's log");
                 (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
@@ -55,11 +114,6 @@ impl IntoResponse for ApiError {
 /// For every path there is none of.
 pub(crate) async fn not_found() -> ApiError {
     ApiError::NotFound
-}
-
-/// OPTIONS of a resource that can only be read; needs no login.
-pub(crate) async fn allowed_methods() -> impl IntoResponse {
-    (StatusCode::OK, [(ALLOW, "HEAD, GET, OPTIONS")])
 }
 
 /// Runs what takes queue locks or reads files away from the threads that serve connections.

@@ -4,7 +4,6 @@
 //! for a node without statistics, and clients cope with it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,22 +11,25 @@ use serde_json::{Value, json};
 use warren_broker::auth::AuthenticatedUser;
 use warren_broker::stats::NodeStats;
 
-use crate::auth::Manager;
-use crate::reply::{ApiError, blocking};
-use crate::{App, PRODUCT, RABBITMQ_VERSION};
+use crate::http::{ApiError, Manager, Routes, blocking};
+use crate::{Context, PRODUCT, RABBITMQ_VERSION};
+
+pub(super) fn routes() -> Routes {
+    Routes::new("Overview").get("/overview", "The node or cluster in one object", overview)
+}
 
 /// Answers with the whole node to those who may monitor it, and with the vhosts they have a
 /// permission in to others.
-pub(crate) async fn overview(
-    State(app): State<Arc<App>>,
+async fn overview(
+    State(ctx): State<Context>,
     Manager(user): Manager,
 ) -> Result<Json<Value>, ApiError> {
-    blocking(move || describe(&app, &user)).await.map(Json)
+    blocking(move || describe(&ctx, &user)).await.map(Json)
 }
 
-fn describe(app: &App, user: &AuthenticatedUser) -> Value {
-    let version = app.info.version;
-    let settings = app.broker.settings();
+fn describe(ctx: &Context, user: &AuthenticatedUser) -> Value {
+    let version = ctx.info.version;
+    let settings = ctx.broker.settings();
     let mut answer = json!({
         "management_version": version,
         "rates_mode": "none",
@@ -45,9 +47,9 @@ fn describe(app: &App, user: &AuthenticatedUser) -> Value {
         "statistics_db_event_queue": 0,
     });
     let parts = if user.may_monitor() {
-        whole_node(app)
+        whole_node(ctx)
     } else {
-        permitted(app, user)
+        permitted(ctx, user)
     };
     if let (Value::Object(answer), Value::Object(parts)) = (&mut answer, parts) {
         answer.extend(parts);
@@ -63,12 +65,12 @@ fn exchange_types() -> Value {
     described.as_slice().into()
 }
 
-fn whole_node(app: &App) -> Value {
-    let totals = app.broker.object_totals();
-    let (ready, unacked) = app.broker.stats().depth();
+fn whole_node(ctx: &Context) -> Value {
+    let totals = ctx.broker.object_totals();
+    let (ready, unacked) = ctx.broker.stats().depth();
     json!({
-        "node": app.broker.settings().node_name,
-        "churn_rates": churn(app.broker.stats()),
+        "node": ctx.broker.settings().node_name,
+        "churn_rates": churn(ctx.broker.stats()),
         "queue_totals": queue_totals(ready, unacked),
         "object_totals": {
             "channels": totals.channels,
@@ -77,16 +79,16 @@ fn whole_node(app: &App) -> Value {
             "exchanges": totals.exchanges,
             "queues": totals.queues,
         },
-        "listeners": listeners(app),
-        "contexts": contexts(app),
+        "listeners": listeners(ctx),
+        "contexts": contexts(ctx),
     })
 }
 
 /// The same totals over the vhosts a user has a permission in, and the user's own connections.
-fn permitted(app: &App, user: &AuthenticatedUser) -> Value {
+fn permitted(ctx: &Context, user: &AuthenticatedUser) -> Value {
     let (mut exchanges, mut queues, mut ready, mut unacked) = (0, 0, 0, 0);
-    for vhost in app.broker.vhosts() {
-        if app
+    for vhost in ctx.broker.vhosts() {
+        if ctx
             .broker
             .catalog()
             .read()
@@ -103,7 +105,7 @@ fn permitted(app: &App, user: &AuthenticatedUser) -> Value {
             unacked += depth.unacked as u64;
         }
     }
-    let own = app
+    let own = ctx
         .broker
         .connections()
         .iter()
@@ -131,9 +133,9 @@ fn churn(stats: &NodeStats) -> Value {
         .into()
 }
 
-fn listeners(app: &App) -> Value {
-    let node = &app.broker.settings().node_name;
-    let info = &app.info;
+fn listeners(ctx: &Context) -> Value {
+    let node = &ctx.broker.settings().node_name;
+    let info = &ctx.info;
     let plain = [
         ("amqp", info.amqp.as_slice()),
         ("http", info.management.as_slice()),
@@ -161,10 +163,10 @@ fn listeners(app: &App) -> Value {
     plain.into_iter().chain(tls).flatten().collect()
 }
 
-fn contexts(app: &App) -> Value {
+fn contexts(ctx: &Context) -> Value {
     let describe = |what: &str, path: &str, address: &SocketAddr| {
         json!({
-            "node": app.broker.settings().node_name,
+            "node": ctx.broker.settings().node_name,
             "description": format!("{PRODUCT} {what}"),
             "path": path,
             "ip": address.ip().to_string(),
@@ -172,13 +174,13 @@ fn contexts(app: &App) -> Value {
             "port": address.port().to_string(),
         })
     };
-    let management = app
+    let management = ctx
         .info
         .management
         .iter()
         .map(|a| describe("Management", "/", a));
-    let path = &app.info.prometheus_path;
-    let metrics = app
+    let path = &ctx.info.prometheus_path;
+    let metrics = ctx
         .info
         .prometheus
         .iter()

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::auth::Peer;
+use super::auth::Peer;
 
 /// Connections at a time; later ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 512;
