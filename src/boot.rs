@@ -20,6 +20,7 @@ pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
         node_name: config.node_name.clone(),
         cluster_name: config.cluster_name.clone(),
         loopback_users: LoopbackUsers::only(config.login.loopback_users.iter().cloned()),
+        passwords: config.login.passwords.clone(),
         max_message_size: config.limits.max_message_size,
         sample_interval_ms: config.sample_interval.as_millis() as u64,
     };
@@ -43,7 +44,7 @@ fn first_user(catalog: &Catalog, config: &Config) -> Result<(), String> {
         write: login.default_permissions.write.clone(),
         read: login.default_permissions.read.clone(),
     };
-    match bootstrap(catalog, &default) {
+    match bootstrap(catalog, &default, &login.passwords) {
         Ok(true) => tracing::info!(
             user = default.name,
             vhost = default.vhost,

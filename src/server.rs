@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError};
+use warren_broker::auth::LoginThrottle;
 use warren_broker::{Broker, Turn};
 
 use crate::boot;
@@ -57,6 +58,8 @@ pub(crate) struct Context {
     /// Limits of connections.
     pub(crate) limits: Limits,
     server_properties: FieldTable,
+    /// Who has failed to log in too often.
+    pub(crate) throttle: LoginThrottle,
     channels: AtomicU32,
     stop: watch::Receiver<bool>,
 }
@@ -142,12 +145,13 @@ pub(crate) async fn run(config: Config) -> ExitCode {
 async fn serve(config: Config) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
     let listeners = Listeners::bind(&config)?;
-    let broker = Arc::new(boot::open_broker(&config)?);
+    let broker = Arc::new(open_broker(&config, &signals).await?);
     let (stop, stopped) = watch::channel(false);
     let context = Arc::new(Context {
         limits: limits(&config),
         server_properties: server_properties(&config),
         broker: Arc::clone(&broker),
+        throttle: LoginThrottle::default(),
         channels: AtomicU32::new(0),
         stop: stopped.clone(),
     });
@@ -175,6 +179,20 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     );
     let _ = stop.send(true);
     Ok(shut_down(&context, signals).await)
+}
+
+/// Recovers what is on disk. A signal meanwhile is obeyed once that is done, a second one at once:
+/// recovery changes nothing that the next start could not find.
+async fn open_broker(config: &Config, signals: &Signals) -> Result<Broker, String> {
+    let config = config.clone();
+    let opening = tokio::task::spawn_blocking(move || boot::open_broker(&config));
+    tokio::select! {
+        opened = opening => opened.map_err(|error| error.to_string())?,
+        () = signals.twice() => {
+            tracing::warn!("stopped during recovery by a second signal");
+            std::process::exit(1);
+        }
+    }
 }
 
 /// Stops in order: connections are told and end, then the log is flushed. A second signal ends
@@ -378,6 +396,12 @@ impl Signals {
             received,
             seen: AtomicU32::new(0),
         })
+    }
+
+    /// Completes when there have been two, whoever waited for them.
+    async fn twice(&self) {
+        let mut received = self.received.clone();
+        let _ = received.wait_for(|n| *n >= 2).await;
     }
 
     /// Completes at the next signal not waited for yet.

@@ -85,6 +85,16 @@ impl Connection {
         Ok(conn)
     }
 
+    /// The socket alone, when nothing more is to be read in order.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// Another handle of the socket, to write while this one reads.
+    pub(crate) fn stream(&self) -> Result<TcpStream, Error> {
+        Ok(self.stream.try_clone()?)
+    }
+
     /// How long [`Connection::fill`] waits.
     pub(crate) fn set_read_timeout(&self, timeout: Duration) -> Result<(), Error> {
         Ok(self.stream.set_read_timeout(Some(timeout))?)

@@ -65,10 +65,20 @@ pub(crate) fn peak_kib(pids: &[u32]) -> u64 {
     all.filter_map(|status| high_water(&status)).sum()
 }
 
+/// The memory these processes have resident now, in KiB.
+pub(crate) fn resident_kib(pids: &[u32]) -> u64 {
+    let all = pids
+        .iter()
+        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    all.filter_map(|status| value(&status, "VmRSS:")).sum()
+}
+
 fn high_water(status: &str) -> Option<u64> {
-    let value = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    value(status, "VmHWM:")
+}
+
+fn value(status: &str, name: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
     value.split_ascii_whitespace().next()?.parse().ok()
 }
 

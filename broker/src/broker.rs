@@ -10,7 +10,7 @@ use warren_amqp::ReplyError;
 use warren_storage::{DataDir, MessageLog, OpenError};
 
 use crate::alarms::Alarms;
-use crate::auth::LoopbackUsers;
+use crate::auth::{LoopbackUsers, PasswordRules};
 use crate::catalog::Catalog;
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::recovery;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub cluster_name: String,
     /// Who may only log in from this host.
     pub loopback_users: LoopbackUsers,
+    /// What new passwords must be like, and how they are stored.
+    pub passwords: PasswordRules,
     /// Largest message body accepted, bytes.
     pub max_message_size: u64,
     /// How often counters are sampled for rates and history, milliseconds.

@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use warren_broker::alarms::{Monitor, ResourceLimits};
-use warren_broker::auth::{DefaultUser, HashingAlgorithm, LoopbackUsers, bootstrap, hash_sha256};
+use warren_broker::auth::{
+    DefaultUser, HashingAlgorithm, LoopbackUsers, PasswordRules, bootstrap, hash_sha256,
+};
 use warren_broker::catalog::Command;
 use warren_broker::{Broker, Settings};
 
@@ -62,10 +64,15 @@ impl Node {
             node_name: "warren@test".to_owned(),
             cluster_name: "test-cluster".to_owned(),
             loopback_users: LoopbackUsers::default(),
+            passwords: PasswordRules::default(),
             max_message_size: 1024,
             sample_interval_ms: 5000,
         };
-        let prepare = |catalog: &_| match bootstrap(catalog, &DefaultUser::default()) {
+        let prepare = |catalog: &_| match bootstrap(
+            catalog,
+            &DefaultUser::default(),
+            &PasswordRules::default(),
+        ) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         };

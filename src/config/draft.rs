@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use warren_broker::alarms::{DiskFreeLimit, MemoryWatermark};
+use warren_broker::auth::CredentialValidator;
 
 use super::files::{Origin, Problem, Setting};
 use super::tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
@@ -33,6 +34,10 @@ pub(crate) struct Draft {
     /// `ssl_cert_login_from`, whose alternative name is said by two other keys.
     pub(super) certificate_login: CertificateLogin,
     pub(super) alternative_name: (AlternativeNameKind, usize),
+    /// `credential_validator`: which one, and the settings of the two that have one.
+    pub(super) validator: Option<Validator>,
+    pub(super) min_password_length: usize,
+    pub(super) password_pattern: Option<String>,
     /// `anonymous_login_user`, unless it is `none`.
     pub(super) anonymous_user: Option<String>,
     pub(super) anonymous_pass: Secret,
@@ -66,6 +71,14 @@ pub(super) struct HttpListener {
     /// Its port or address was given: it is meant to be there.
     pub(super) named: bool,
     pub(super) address: ListenAddress,
+}
+
+/// `credential_validator.validation_backend`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Validator {
+    Everything,
+    MinLength,
+    Pattern,
 }
 
 /// TLS of one kind of listener, so far.
@@ -150,6 +163,9 @@ impl Draft {
             prometheus_tls: TlsDraft::default(),
             certificate_login: CertificateLogin::default(),
             alternative_name: Default::default(),
+            validator: None,
+            min_password_length: 8,
+            password_pattern: None,
             anonymous_user: None,
             anonymous_pass: Secret::new("guest"),
             auth_mechanisms: BTreeMap::new(),
@@ -225,6 +241,7 @@ impl Draft {
         }
         self.finish_tls()?;
         self.finish_mechanisms()?;
+        self.finish_validator()?;
         if self.no_listeners {
             self.config.amqp_listeners.clear();
         } else if !self.listeners.is_empty() {
@@ -279,6 +296,25 @@ impl Draft {
             }
             other => other,
         };
+        Ok(())
+    }
+
+    fn finish_validator(&mut self) -> Result<(), Problem> {
+        let problem = |text: String| Problem::new(&Origin::Sources, text);
+        let backend = "credential_validator.validation_backend";
+        let validator = match (self.validator, &self.password_pattern) {
+            (Some(Validator::MinLength), _) => {
+                CredentialValidator::MinLength(self.min_password_length)
+            }
+            (Some(Validator::Pattern), Some(pattern)) => CredentialValidator::matching(pattern)
+                .map_err(|error| problem(format!("credential_validator.regexp: {error}")))?,
+            (Some(Validator::Pattern), None) => {
+                let text = format!("this {backend} needs credential_validator.regexp");
+                return Err(problem(text));
+            }
+            (Some(Validator::Everything) | None, _) => CredentialValidator::AcceptEverything,
+        };
+        self.config.login.passwords.validator = validator;
         Ok(())
     }
 

@@ -29,6 +29,7 @@ pub(crate) use files::{Origin, Problem, Setting, read_settings};
 pub(crate) use tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
 pub(crate) use value::{ListenAddress, Secret};
 use warren_broker::alarms::ResourceLimits;
+use warren_broker::auth::PasswordRules;
 use warren_mgmt_ui::HttpSettings;
 
 /// `PORT`, `HOST:PORT` or `[IPV6]:PORT`; `None` for anything else.
@@ -122,7 +123,7 @@ pub(crate) struct Limits {
 }
 
 /// Logging in, and the user and vhost of a new node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Login {
     /// Created on the first start of a node without definitions.
     pub(crate) default_user: String,
@@ -138,6 +139,8 @@ pub(crate) struct Login {
     pub(crate) loopback_users: BTreeSet<String>,
     /// SASL mechanisms offered, in this order; never empty.
     pub(crate) auth_mechanisms: Vec<AuthMechanism>,
+    /// What new passwords must be like, and how they are stored.
+    pub(crate) passwords: PasswordRules,
     /// Where EXTERNAL finds the user's name in a certificate.
     pub(crate) certificate_login: CertificateLogin,
     /// Who logs in by ANONYMOUS, with which password; nobody unless set.
@@ -299,6 +302,7 @@ impl Default for Login {
                 AuthMechanism::AmqPlain,
                 AuthMechanism::Anonymous,
             ],
+            passwords: PasswordRules::default(),
             certificate_login: CertificateLogin::default(),
             anonymous: None,
         }

@@ -67,14 +67,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("auth_http", BACKEND),
     ("auth_oauth2", BACKEND),
     ("auth_cache", BACKEND),
-    (
-        "password_hashing_module",
-        "new passwords are always hashed with salted SHA-256",
-    ),
-    (
-        "credential_validator",
-        "credentials are not validated beyond not being empty",
-    ),
     ("default_queue_type", "there is one queue type yet, classic"),
     ("quorum_queue", "quorum queues are not available yet"),
     (

@@ -19,7 +19,7 @@ pub(crate) enum Fault {
 }
 
 /// How long a peer waits for the end after a refusal (C-24, E-7).
-pub(crate) const REFUSAL_DELAY: Duration = Duration::from_secs(3);
+pub(crate) use warren_broker::auth::REFUSAL_DELAY;
 
 impl Fault {
     /// Closes the socket at once.

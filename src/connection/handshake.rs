@@ -85,13 +85,20 @@ impl Connection {
             start_ok.mechanism.to_string(),
         );
         let mechanism = start_ok.mechanism.as_str();
+        let (throttle, address, now_ms) = (&self.context.throttle, self.peer.ip(), clock::now_ms());
+        if !throttle.admits(address, now_ms) {
+            return self.refuse_login(mechanism, "too many failed logins from this address");
+        }
         match self.authenticate(mechanism, start_ok.response.as_bytes()) {
             Ok(user) => {
                 let stats = self.context.broker.stats();
                 stats.count_login(Login::Amqp, true);
                 self.login = Some(user);
             }
-            Err(reason) => return self.refuse_login(mechanism, &reason),
+            Err(reason) => {
+                throttle.failed(address, now_ms);
+                return self.refuse_login(mechanism, &reason);
+            }
         }
         let limits = &self.context.limits;
         let tune = conn_methods::Tune {

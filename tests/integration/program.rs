@@ -254,6 +254,46 @@ fn second_signal_stops_at_once() {
 }
 
 #[test]
+fn second_signal_ends_recovery() {
+    if is_oracle() {
+        return;
+    }
+    // Reading definitions from a pipe nobody writes to takes as long as we like.
+    let home = Home::bare(&[]);
+    let pipe = home.path().join("definitions.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let line = format!("load_definitions = {}\n", pipe.display());
+    fs::write(home.path().join("warren.conf"), line).unwrap();
+    let mut child = home.command(&[]).spawn().unwrap();
+    // Opening it for writing succeeds only once the broker reads.
+    let deadline = Instant::now() + PATIENCE;
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    let _writer = loop {
+        if let Ok(writer) = rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()) {
+            break writer;
+        }
+        assert!(Instant::now() < deadline, "the definitions are not read");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    // Two signals of a kind are one if they come at the same time; of two kinds they are two.
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("the broker is still running");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
 fn addresses_that_are_off() {
     if is_oracle() {
         return;

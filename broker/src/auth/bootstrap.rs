@@ -1,6 +1,6 @@
 //! The first user and vhost of a new node (row U-1).
 
-use super::password::{HashError, HashingAlgorithm, hash_password};
+use super::rules::{PasswordRefused, PasswordRules};
 use crate::catalog::{Catalog, CatalogError, Command};
 
 /// What a new node starts with.
@@ -42,7 +42,7 @@ impl Default for DefaultUser {
 pub enum BootstrapError {
     /// The password cannot be used.
     #[error("the default user cannot be created: {0}")]
-    Password(#[from] HashError),
+    Password(#[from] PasswordRefused),
     /// The definitions could not be stored.
     #[error("the default user cannot be stored: {0}")]
     Catalog(#[from] CatalogError),
@@ -52,13 +52,18 @@ pub enum BootstrapError {
 /// Does nothing when there already is a user: whether a node is new is not asked by its vhosts.
 /// Not to be called when a definitions file provides the users. Returns whether anything was
 /// created.
-pub fn bootstrap(catalog: &Catalog, default: &DefaultUser) -> Result<bool, BootstrapError> {
+pub fn bootstrap(
+    catalog: &Catalog,
+    default: &DefaultUser,
+    rules: &PasswordRules,
+) -> Result<bool, BootstrapError> {
     if catalog.read().users().next().is_some() {
         return Ok(false);
     }
+    let (password_hash, hashing_algorithm) = rules.store(&default.password)?;
     let created = catalog.propose(Command::CreateFirstUser {
-        password_hash: hash_password(&default.password)?,
-        hashing_algorithm: HashingAlgorithm::Sha256,
+        password_hash,
+        hashing_algorithm,
         user: default.name.clone(),
         tags: default.tags.clone(),
         vhost: default.vhost.clone(),
@@ -73,13 +78,13 @@ pub fn bootstrap(catalog: &Catalog, default: &DefaultUser) -> Result<bool, Boots
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{LoopbackUsers, login};
+    use crate::auth::{CredentialValidator, HashError, HashingAlgorithm, LoopbackUsers, login};
     use crate::catalog::testing::catalog_with;
 
     #[test]
     fn row_u_1_a_new_node_has_guest() {
         let (catalog, _dir) = catalog_with(&[]);
-        assert!(bootstrap(&catalog, &DefaultUser::default()).unwrap());
+        assert!(bootstrap(&catalog, &DefaultUser::default(), &PasswordRules::default()).unwrap());
         let guest = login(&catalog, "guest", "guest", true, &LoopbackUsers::default()).unwrap();
         assert!(guest.is_administrator());
         assert_eq!(
@@ -87,7 +92,7 @@ mod tests {
             ".*"
         );
         assert_eq!(catalog.durable_index(), catalog.last_index());
-        assert!(!bootstrap(&catalog, &DefaultUser::default()).unwrap());
+        assert!(!bootstrap(&catalog, &DefaultUser::default(), &PasswordRules::default()).unwrap());
     }
 
     #[test]
@@ -98,7 +103,7 @@ mod tests {
             hashing_algorithm: HashingAlgorithm::Sha256,
             tags: Vec::new(),
         }]);
-        assert!(!bootstrap(&catalog, &DefaultUser::default()).unwrap());
+        assert!(!bootstrap(&catalog, &DefaultUser::default(), &PasswordRules::default()).unwrap());
         assert!(catalog.read().user("guest").is_none());
     }
 
@@ -110,9 +115,29 @@ mod tests {
             ..DefaultUser::default()
         };
         assert!(matches!(
-            bootstrap(&catalog, &default),
-            Err(BootstrapError::Password(HashError::Empty))
+            bootstrap(&catalog, &default, &PasswordRules::default()),
+            Err(BootstrapError::Password(PasswordRefused::Unusable(
+                HashError::Empty
+            )))
         ));
         assert_eq!(catalog.last_index(), 0);
+    }
+
+    #[test]
+    fn row_u_4_the_default_password_keeps_to_the_rules() {
+        let (catalog, _dir) = catalog_with(&[]);
+        let rules = PasswordRules {
+            hashing: HashingAlgorithm::Sha512,
+            validator: CredentialValidator::MinLength(6),
+        };
+        assert!(bootstrap(&catalog, &DefaultUser::default(), &rules).is_err());
+        let default = DefaultUser {
+            password: "secret".to_owned(),
+            ..DefaultUser::default()
+        };
+        assert!(bootstrap(&catalog, &default, &rules).unwrap());
+        let stored = catalog.read().user("guest").unwrap().hashing_algorithm;
+        assert_eq!(stored, HashingAlgorithm::Sha512);
+        assert!(login(&catalog, "guest", "secret", true, &LoopbackUsers::default()).is_ok());
     }
 }

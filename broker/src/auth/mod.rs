@@ -6,9 +6,15 @@
 mod bootstrap;
 mod password;
 mod permission;
+mod rules;
+mod throttle;
 mod user;
 
 pub use bootstrap::{BootstrapError, DefaultUser, bootstrap};
-pub use password::{HashError, HashingAlgorithm, hash_password, hash_sha256, verify};
+pub use password::{
+    HashError, HashingAlgorithm, hash_password, hash_password_with, hash_sha256, verify,
+};
 pub use permission::{Access, Permission, PermissionCache, check_pattern};
+pub use rules::{CredentialValidator, PasswordRefused, PasswordRules};
+pub use throttle::{LoginThrottle, REFUSAL_DELAY};
 pub use user::{AuthenticatedUser, LoginRefused, LoopbackUsers, login, login_without_password};

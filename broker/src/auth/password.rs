@@ -72,19 +72,32 @@ pub enum HashError {
 
 /// The stored form of `password` with this salt.
 pub fn hash_sha256(password: &str, salt: [u8; SALT_BYTES]) -> String {
+    hash(HashingAlgorithm::Sha256, password, salt)
+}
+
+fn hash(algorithm: HashingAlgorithm, password: &str, salt: [u8; SALT_BYTES]) -> String {
     let mut stored = salt.to_vec();
-    stored.extend(HashingAlgorithm::Sha256.digest(&salt, password));
+    stored.extend(algorithm.digest(&salt, password));
     STANDARD.encode(stored)
 }
 
-/// The stored form of `password` with a random salt. Errors: see [`HashError`].
+/// The stored form of `password` with the default digest and a random salt. Errors: see
+/// [`HashError`].
 pub fn hash_password(password: &str) -> Result<String, HashError> {
+    hash_password_with(HashingAlgorithm::default(), password)
+}
+
+/// The same with another digest.
+pub fn hash_password_with(
+    algorithm: HashingAlgorithm,
+    password: &str,
+) -> Result<String, HashError> {
     if password.is_empty() {
         return Err(HashError::Empty);
     }
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(|error| HashError::NoRandomness(error.to_string()))?;
-    Ok(hash_sha256(password, salt))
+    Ok(hash(algorithm, password, salt))
 }
 
 /// Whether `password` is the one stored. An empty password never is (row C-27), nor is any when

@@ -1,7 +1,9 @@
 //! Keys of users and logging in.
 
+use warren_broker::auth::HashingAlgorithm;
+
 use super::Key;
-use crate::config::draft::names;
+use crate::config::draft::{Validator, names};
 use crate::config::value::{BadValue, Secret, boolean, number, put, text};
 use crate::config::{AuthMechanism, Draft};
 
@@ -106,6 +108,40 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "password_hashing_module",
+        default: "rabbit_password_hashing_sha256",
+        accepts: "`rabbit_password_hashing_sha256`, `rabbit_password_hashing_sha512` or \
+                  `rabbit_password_hashing_md5`",
+        doc: "How new passwords are stored: salted, with this digest.",
+        set: |d, _, v| {
+            let hashing = HashingAlgorithm::from_name(v).ok_or(BadValue::Form);
+            put(&mut d.config.login.passwords.hashing, hashing)
+        },
+    },
+    Key {
+        name: "credential_validator.validation_backend",
+        default: "rabbit_credential_validator_accept_everything",
+        accepts: "`rabbit_credential_validator_accept_everything`, \
+                  `rabbit_credential_validator_min_password_length` or \
+                  `rabbit_credential_validator_password_regexp`",
+        doc: "What new passwords must be like; empty ones are never accepted.",
+        set: |d, _, v| put(&mut d.validator, validator(v)),
+    },
+    Key {
+        name: "credential_validator.min_length",
+        default: "8",
+        accepts: "a number from 0 to 65535",
+        doc: "The least number of characters, for `..._min_password_length`.",
+        set: |d, _, v| put(&mut d.min_password_length, number(v, 0, 65535)),
+    },
+    Key {
+        name: "credential_validator.regexp",
+        default: "(none)",
+        accepts: PATTERN,
+        doc: "What must match somewhere, for `..._password_regexp`.",
+        set: |d, _, v| put(&mut d.password_pattern, text(v).map(Some)),
+    },
+    Key {
         name: "anonymous_login_user",
         default: "none",
         accepts: "a user's name, or `none`",
@@ -127,6 +163,15 @@ pub(super) const KEYS: &[Key] = &[
         set: |d, _, v| put(&mut d.anonymous_pass, text(v).map(Secret::new)),
     },
 ];
+
+fn validator(text: &str) -> Result<Option<Validator>, BadValue> {
+    Ok(Some(match text {
+        "rabbit_credential_validator_accept_everything" => Validator::Everything,
+        "rabbit_credential_validator_min_password_length" => Validator::MinLength,
+        "rabbit_credential_validator_password_regexp" => Validator::Pattern,
+        _ => return Err(BadValue::Form),
+    }))
+}
 
 fn set_loopback(draft: &mut Draft, user: &str, only_here: bool) -> Result<(), BadValue> {
     let users = &mut draft.config.login.loopback_users;

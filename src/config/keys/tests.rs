@@ -84,6 +84,29 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "default_user_tags.<tag>" => alone("default_user_tags.monitoring", "true"),
         "loopback_users.<user>" => alone("loopback_users.guest", "false"),
         "auth_mechanisms.<n>" => alone("auth_mechanisms.1", "PLAIN"),
+        "password_hashing_module" => alone(name, "rabbit_password_hashing_sha512"),
+        "credential_validator.validation_backend" => {
+            alone(name, "rabbit_credential_validator_min_password_length")
+        }
+        "credential_validator.min_length" => (
+            name,
+            "5",
+            vec![(
+                "credential_validator.validation_backend",
+                "rabbit_credential_validator_min_password_length",
+            )],
+        ),
+        "credential_validator.regexp" => (
+            name,
+            "[0-9]",
+            vec![
+                ("credential_validator.regexp", "[a-z]"),
+                (
+                    "credential_validator.validation_backend",
+                    "rabbit_credential_validator_password_regexp",
+                ),
+            ],
+        ),
         "anonymous_login_pass" => (name, "secret", vec![("anonymous_login_user", "a")]),
         "tcp_listen_options.nodelay" | "log.console" => alone(name, "false"),
         "tcp_listen_options.keepalive" | "proxy_protocol" => alone(name, "true"),
@@ -257,8 +280,8 @@ fn a_refused_value_is_not_repeated() {
 #[test]
 fn every_daily_key_of_rabbitmq_is_known_or_refused_with_a_reason() {
     let daily = "num_acceptors.tcp tcp_listen_options.linger ssl_options.password \
-        reverse_dns_lookups consumer_timeout vhost_max auth_backends.1 password_hashing_module \
-        credential_validator.min_length vm_memory_calculation_strategy \
+        reverse_dns_lookups consumer_timeout vhost_max auth_backends.1 \
+        vm_memory_calculation_strategy \
         default_queue_type queue_leader_locator classic_queue.default_version \
         quorum_queue.initial_cluster_size cluster_formation.peer_discovery_backend \
         cluster_partition_handling net_ticktime definitions.https.url log.file.rotation.date \

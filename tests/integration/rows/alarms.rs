@@ -116,3 +116,63 @@ fn a05_unblocked_when_memory_is_free_again() {
     }
     panic!("a gigabyte went in without an alarm at 300 MB");
 }
+
+#[test]
+fn a01_relative_watermark_of_the_memory_there_is() {
+    if is_oracle() {
+        return;
+    }
+    // A tenth of a small machine is less than any broker needs, nine tenths of this one are more.
+    let small = [
+        "total_memory_available_override_value = 10MB",
+        "vm_memory_high_watermark.relative = 0.1",
+    ];
+    expect_blocked(&mut Broker::start(&small).client(), "low on memory");
+    let broker = Broker::start(&["vm_memory_high_watermark.relative = 0.9"]);
+    let mut c = broker.client();
+    c.publish("amq.fanout", "", "x");
+    c.call(1, qos(1));
+}
+
+#[test]
+fn a02_relative_disk_limit_in_multiples_of_memory() {
+    if is_oracle() {
+        return;
+    }
+    let config = [
+        "total_memory_available_override_value = 1000TB",
+        "vm_memory_high_watermark.relative = 1",
+        "disk_free_limit.relative = 1.0",
+    ];
+    expect_blocked(&mut Broker::start(&config).client(), "low on disk");
+}
+
+#[test]
+fn a11_the_log_says_so_in_rabbitmqs_words() {
+    if is_oracle() {
+        return;
+    }
+    let log = low_on_memory().log();
+    for line in [
+        "memory resource limit alarm set on node",
+        "*** Publishers will be blocked until this alarm clears ***",
+    ] {
+        assert!(log.contains(line), "{log}");
+    }
+}
+
+#[test]
+fn a14_consumers_on_other_connections_go_on_during_an_alarm() {
+    let broker = low_on_disk();
+    let mut publisher = broker.client();
+    let mut c = broker.client();
+    c.call(1, declare("q"));
+    c.call(1, consume("q", "t"));
+    // What was sent before the block is taken still counts; what comes behind it waits.
+    expect_blocked(&mut publisher, "low on disk");
+    let mut other = broker.client();
+    other.call(1, declare("other"));
+    other.call(1, delete("other"));
+    c.call(1, cancel("t"));
+    c.call(1, delete("q"));
+}

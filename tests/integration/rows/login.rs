@@ -506,3 +506,67 @@ fn u01_first_user_by_configuration() {
     c.send(0, Login::default().start_ok());
     c.expect_connection_error(403, REFUSED, (0, 0));
 }
+
+#[test]
+fn c25_an_address_with_many_failures_is_not_listened_to() {
+    if is_oracle() {
+        return;
+    }
+    let broker = Broker::start(&["proxy_protocol = true"]);
+    let from = |address: &str| {
+        let mut c = broker.peer();
+        c.send_bytes(format!("PROXY TCP4 {address} 203.0.113.7 35646 5672\r\n").as_bytes());
+        c
+    };
+    let wrong = Login {
+        password: "wrong".into(),
+        ..Login::as_user("bob").at("v1")
+    };
+    // The answer comes at once; who hangs up then is not held up by the three seconds.
+    for _ in 0..150 {
+        let mut c = from("198.51.100.1");
+        c.start();
+        c.send(0, wrong.start_ok());
+        let close: connection::Close = c.expect(0);
+        assert_eq!(close.reply_code, 403);
+    }
+    let log = broker.log();
+    assert!(log.contains("too many failed logins"), "{log}");
+    from("198.51.100.2").log_in(&Login::as_user("bob").at("v1"));
+    // Failures are forgotten.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut c = from("198.51.100.1");
+        c.start();
+        c.send(0, Login::as_user("bob").start_ok());
+        if let Frame::Method(0, AMQPClass::Connection(method)) = c.next_frame()
+            && matches!(method, connection::AMQPMethod::Tune(_))
+        {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still not listened to");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn u04_the_first_password_keeps_to_the_rules() {
+    if is_oracle() {
+        return;
+    }
+    let rules = [
+        "credential_validator.validation_backend = rabbit_credential_validator_min_password_length",
+        "credential_validator.min_length = 6",
+    ];
+    let home = Home::bare(&rules);
+    let refused = crate::harness::run_to_end(&mut home.command(&[]));
+    assert_eq!(refused.code, Some(1));
+    let text = "minimum required password length: 6";
+    assert!(refused.stderr.contains(text), "{}", refused.stderr);
+    let better = [&rules[..], &["default_pass = secret"]].concat();
+    let login = Login {
+        password: "secret".into(),
+        ..Login::default()
+    };
+    Broker::start_in(Home::bare(&better), &[]).log_in(&login);
+}
