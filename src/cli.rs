@@ -38,6 +38,8 @@ struct Args {
 }
 
 const ENVIRONMENT: &str = "\
+Tools: `warren ctl` operates a running node, `warren perf` puts load on one; both have --help.
+
 Environment: WARREN_DATA_DIR, WARREN_AMQP_ADDR, WARREN_MANAGEMENT_ADDR, WARREN_PROMETHEUS_ADDR,
 WARREN_NODE_NAME, WARREN_CONFIG and WARREN_LOG_LEVEL stand for the flags of these names.
 RABBITMQ_CONFIG_FILE, RABBITMQ_NODENAME, RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS and

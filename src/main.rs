@@ -16,6 +16,7 @@ mod net;
 mod server;
 mod tls;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 #[cfg(feature = "mimalloc")]
@@ -25,6 +26,9 @@ static ALLOCATOR: warren_allocator::MiMalloc = warren_allocator::MiMalloc;
 fn main() -> ExitCode {
     #[cfg(feature = "mimalloc")]
     warren_allocator::return_memory_promptly();
+    if let Some(status) = tool(std::env::args_os().skip(1).collect()) {
+        return status;
+    }
     let config = match cli::load(std::env::args_os()) {
         Ok(config) => config,
         Err(error) => return error.report(),
@@ -42,5 +46,19 @@ fn main() -> ExitCode {
             eprintln!("warren: cannot start: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs what the first argument names, if it names one of the tools in this binary.
+fn tool(args: Vec<OsString>) -> Option<ExitCode> {
+    match args.first()?.to_str()? {
+        "ctl" => Some(warren_ctl::run(args)),
+        "perf" => {
+            let args = args
+                .into_iter()
+                .map(|arg| arg.to_string_lossy().into_owned());
+            Some(warren_bench::main(args.collect()))
+        }
+        _ => None,
     }
 }

@@ -22,6 +22,10 @@ pub(crate) struct Consumer {
     conn: Connection,
     content: Content,
     manual_ack: bool,
+    /// Deliveries to gather before they are acknowledged.
+    ack_batch: u64,
+    /// The newest tag acknowledged.
+    acked: u64,
     /// Which queue it consumes.
     pub(crate) queue: usize,
     pub(crate) tally: Tally,
@@ -65,6 +69,8 @@ impl Consumer {
             conn,
             content,
             manual_ack,
+            ack_batch: plan.ack_batch.max(1).into(),
+            acked: 0,
             queue,
             tally,
             latency,
@@ -75,14 +81,19 @@ impl Consumer {
     pub(crate) fn run(mut self, shared: &Shared) -> Result<Consumer, Error> {
         self.conn.set_read_timeout(LOOK)?;
         self.take(shared)?;
-        while shared.delivered[self.queue].load(Relaxed) < shared.expected.load(Acquire) {
+        while shared.delivered[self.queue].load(Relaxed) < shared.expected[self.queue].load(Acquire)
+        {
             if shared.aborted() {
                 return Ok(self);
             }
             if self.conn.fill()? {
                 self.take(shared)?;
+            } else {
+                // Nothing more comes: perhaps because of what is not acknowledged.
+                self.acknowledge(1)?;
             }
         }
+        self.acknowledge(1)?;
         self.conn
             .tell(CHANNEL, (60, 30), &[&text(CONSUMER_TAG)[..], &[0]].concat())?;
         // Whatever comes before cancel-ok is too much, and counted.
@@ -116,10 +127,16 @@ impl Consumer {
         })?;
         let came = content.complete - before;
         shared.delivered[self.queue].fetch_add(came, Relaxed);
-        if came > 0 && self.manual_ack {
+        self.acknowledge(self.ack_batch)
+    }
+
+    /// Acknowledges what has come, if that is at least so many deliveries.
+    fn acknowledge(&mut self, at_least: u64) -> Result<(), Error> {
+        if self.manual_ack && self.content.complete - self.acked >= at_least {
+            self.acked = self.content.complete;
             let mut ack = Vec::new();
-            put_ack(&mut ack, CHANNEL, content.complete, true);
-            conn.send(&ack)?;
+            put_ack(&mut ack, CHANNEL, self.acked, true);
+            self.conn.send(&ack)?;
         }
         Ok(())
     }

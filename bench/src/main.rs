@@ -1,66 +1,8 @@
-//! A load generator for AMQP 0-9-1 brokers: publishes, consumes, counts every message, measures.
-//!
-//! `plan`: flags and scenarios. `client`: a connection over a blocking socket. `producer` and
-//! `consumer`: what the threads do. `run`: starting them and the measured span. `tally`: proof that
-//! each message came once and in order. `idle` (also `churn`) and `fairness` measure other things
-//! than load and are commands of their own. `measure`: latency, CPU time, memory.
-//!
-//! Exit status: 0; 1 for messages lost, duplicated or out of order; 2 without a result.
-
-mod client;
-mod consumer;
-mod fairness;
-mod idle;
-mod measure;
-mod plan;
-mod producer;
-mod run;
-mod tally;
+//! `warren-bench`: the load generator as a program of its own, for comparisons without the broker's
+//! binary; `warren perf` is the same.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    if let Some(outcome) = other_than_load() {
-        return match outcome {
-            Ok(line) => {
-                println!("{line}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("warren-bench: {error}");
-                ExitCode::from(2)
-            }
-        };
-    }
-    let plan = plan::Plan::from_flags(std::env::args().collect()).unwrap_or_else(|e| e.exit());
-    match run::run(&plan) {
-        Ok(outcome) => {
-            let line = outcome.json(&plan);
-            let human = || {
-                line.to_string()
-                    .replace(['{', '}', '"'], "")
-                    .replace(',', "  ")
-            };
-            println!("{}", if plan.json { line.to_string() } else { human() });
-            ExitCode::from(u8::from(outcome.wrong != [0; 3]))
-        }
-        Err(error) => {
-            eprintln!("warren-bench: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// The commands beside load, by the first argument; their flags follow it.
-fn other_than_load() -> Option<Result<String, client::Error>> {
-    let name = std::env::args().nth(1)?;
-    let flags = || std::env::args().skip(1);
-    match name.as_str() {
-        "idle" => Some(idle::Idle::parse_from(flags()).run()),
-        "churn" => Some(idle::Churn::parse_from(flags()).run()),
-        "fairness" => Some(fairness::Fairness::parse_from(flags()).run()),
-        _ => None,
-    }
+    warren_bench::main(std::env::args().collect())
 }

@@ -27,9 +27,12 @@ const SCENARIOS: [(&str, &str); 6] = [
     ),
 ];
 
+/// The program's name in messages.
+pub(crate) const NAME: &str = "warren perf";
+
 /// Loads an AMQP 0-9-1 broker, checks every delivery, prints rates and what they cost.
 #[derive(Debug, Parser)]
-#[command(name = "warren-bench", version, args_override_self = true)]
+#[command(name = "warren perf", version, args_override_self = true)]
 pub(crate) struct Plan {
     /// The broker
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5672")]
@@ -58,6 +61,18 @@ pub(crate) struct Plan {
     /// Publisher confirms, and how many unconfirmed messages a producer may have; 0 = none
     #[arg(long, value_name = "WINDOW", default_value_t = 0)]
     pub(crate) confirm: u16,
+    /// Messages a second each producer sends at most; 0 = as many as it can
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) rate: u32,
+    /// Queues, each with producers and consumers of its own in turn
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    pub(crate) queues: u16,
+    /// With --manual-ack: acknowledge only every so many deliveries; 0 = after each read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) ack_batch: u32,
+    /// No progress line
+    #[arg(long, short = 'q')]
+    pub(crate) quiet: bool,
     /// Acknowledge deliveries: after each read from the socket, all it brought
     #[arg(long)]
     pub(crate) manual_ack: bool,
@@ -106,6 +121,10 @@ impl Plan {
         let plan = Plan::try_parse_from(&flags)?;
         let text = if plan.consumers < plan.queues() {
             "each queue needs a consumer"
+        } else if plan.queues > 1 && plan.fanout > 0 {
+            "--queues and --fanout exclude each other"
+        } else if plan.queues > 1 && plan.producers < plan.queues {
+            "each queue needs a producer"
         } else if plan.backlog > 0 && plan.max_ahead > 0 {
             "--max-ahead with --backlog would never end"
         } else {
@@ -117,9 +136,14 @@ impl Plan {
         ))
     }
 
+    /// Whether messages of this producer go to this queue.
+    pub(crate) fn feeds(&self, producer: usize, queue: usize) -> bool {
+        self.fanout > 0 || producer % usize::from(self.queues) == queue
+    }
+
     /// How many queues there are.
     pub(crate) fn queues(&self) -> u16 {
-        self.fanout.max(1)
+        self.fanout.max(self.queues)
     }
 }
 
@@ -146,6 +170,8 @@ mod tests {
         for wrong in [
             "--size 15",
             "--fanout 2",
+            "--queues 2 --consumers 2",
+            "--queues 2 --producers 2",
             "--duration 0",
             "--backlog 5 --max-ahead 1",
         ] {

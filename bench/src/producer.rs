@@ -123,6 +123,8 @@ pub(crate) struct Producer {
     window: usize,
     confirms: Confirms,
     max_ahead: u64,
+    /// Messages a second at most; 0 = any number.
+    rate: u32,
 }
 
 impl Producer {
@@ -148,14 +150,19 @@ impl Producer {
             window,
             confirms: Confirms::default(),
             max_ahead,
+            rate: plan.rate,
         })
     }
 
     /// Publishes until told to stop or the quota is reached; returns how many were sent.
     pub(crate) fn run(mut self, shared: &Shared) -> Result<u64, Error> {
         let batch = self.tape.frames.len() / self.tape.stride;
+        let start_ns = shared.now_ns();
         while self.sent < self.quota && !shared.stop.load(Relaxed) && !shared.aborted() {
             if self.max_ahead > 0 && shared.ahead() > self.max_ahead {
+                thread::sleep(PAUSE);
+            } else if self.due(shared.now_ns() - start_ns) == 0 {
+                // What was confirmed meanwhile is read before it is waited for.
                 thread::sleep(PAUSE);
             } else if self.window > 0 && self.confirms.open == self.window {
                 self.await_confirms(shared)?;
@@ -165,7 +172,11 @@ impl Producer {
                 } else {
                     batch
                 };
-                self.publish((self.quota - self.sent).min(room.min(batch) as u64), shared)?;
+                let due = self.due(shared.now_ns() - start_ns);
+                let count = (self.quota - self.sent)
+                    .min(room.min(batch) as u64)
+                    .min(due);
+                self.publish(count, shared)?;
             }
         }
         while self.confirms.open > 0 {
@@ -173,6 +184,15 @@ impl Producer {
         }
         self.conn.close()?;
         Ok(self.sent)
+    }
+
+    /// How many messages the rate allows now, so long after the start.
+    fn due(&self, elapsed_ns: u64) -> u64 {
+        if self.rate == 0 {
+            return u64::MAX;
+        }
+        let allowed = u128::from(elapsed_ns) * u128::from(self.rate) / 1_000_000_000;
+        (allowed as u64).saturating_sub(self.sent)
     }
 
     fn publish(&mut self, count: u64, shared: &Shared) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! A run: queues, connections, threads, the measured span, and the end.
 
+use std::io::IsTerminal;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -30,7 +31,9 @@ pub(crate) struct Shared {
     /// By queue.
     pub(crate) delivered: Vec<AtomicU64>,
     /// Messages each queue gets in all; the maximum until that is known.
-    pub(crate) expected: AtomicU64,
+    pub(crate) expected: Vec<AtomicU64>,
+    /// Every queue gets every message.
+    fanout: bool,
 }
 
 impl Shared {
@@ -38,7 +41,9 @@ impl Shared {
         let zeros = |count: u16| (0..count).map(|_| AtomicU64::new(0)).collect();
         let [stop, abort, measuring] = [const { AtomicBool::new(false) }; 3];
         let (published, delivered) = (zeros(plan.producers), zeros(plan.queues()));
-        let expected = AtomicU64::new(u64::MAX);
+        let expected = (0..plan.queues())
+            .map(|_| AtomicU64::new(u64::MAX))
+            .collect();
         Shared {
             epoch: Instant::now(),
             stop,
@@ -47,6 +52,7 @@ impl Shared {
             published,
             delivered,
             expected,
+            fanout: plan.fanout > 0,
         }
     }
 
@@ -59,10 +65,32 @@ impl Shared {
         self.abort.load(Relaxed)
     }
 
-    /// How many messages the slowest queue's consumers have not got.
+    /// How many messages the consumers have not got; those of the slowest queue with a fanout.
     pub(crate) fn ahead(&self) -> u64 {
         let slowest = self.delivered.iter().map(|n| n.load(Relaxed)).min();
-        sum(&self.published).saturating_sub(slowest.unwrap_or(0))
+        let got = if self.fanout {
+            slowest.unwrap_or(0)
+        } else {
+            sum(&self.delivered)
+        };
+        sum(&self.published).saturating_sub(got)
+    }
+
+    /// Writes a line a second to the terminal until the producers stop.
+    fn show_progress(&self) {
+        let mut before = self.moment();
+        while !self.stop.load(Relaxed) && !self.aborted() {
+            self.sleep(1);
+            let now = self.moment();
+            let [published, delivered] = rates(before, now);
+            eprint!(
+                "\r{:>5.0} s   published {published:>10.0}/s   delivered {delivered:>10.0}/s   waiting {:>10} ",
+                now[0],
+                self.ahead()
+            );
+            before = now;
+        }
+        eprintln!();
     }
 
     /// Now: seconds, published, delivered.
@@ -85,10 +113,18 @@ impl Shared {
     }
 
     /// Tells the consumers how much there is and waits till they have it, or nothing moves.
-    fn await_deliveries(&self, per_queue: u64) {
-        self.expected.store(per_queue, Release);
+    fn await_deliveries(&self, plan: &Plan, sent: &[u64]) {
+        for (queue, expected) in self.expected.iter().enumerate() {
+            let fed = sent
+                .iter()
+                .enumerate()
+                .filter(|(producer, _)| plan.feeds(*producer, queue));
+            expected.store(fed.map(|(_, sent)| sent).sum(), Release);
+        }
         let (mut last, mut since) = (0, Instant::now());
-        while self.delivered.iter().any(|n| n.load(Relaxed) < per_queue) && !self.aborted() {
+        let missing =
+            |(got, expected): (&AtomicU64, &AtomicU64)| got.load(Relaxed) < expected.load(Relaxed);
+        while self.delivered.iter().zip(&self.expected).any(missing) && !self.aborted() {
             let delivered = sum(&self.delivered);
             if delivered != last {
                 (last, since) = (delivered, Instant::now());
@@ -136,7 +172,11 @@ impl Outcome {
             "published_per_s": self.rates[0].round() as u64,
             "delivered_per_s": self.rates[1].round() as u64,
             "latency_p50_us": self.latency.quantile_us(0.5),
+            "latency_p75_us": self.latency.quantile_us(0.75),
+            "latency_p95_us": self.latency.quantile_us(0.95),
             "latency_p99_us": self.latency.quantile_us(0.99),
+            "latency_p999_us": self.latency.quantile_us(0.999),
+            "latency_max_us": self.latency.quantile_us(1.0),
             "deliveries": self.deliveries,
             "broker_cpu_s": known.then_some(broker),
             "messages_per_cpu_s": (broker > 0.0).then(|| (self.deliveries as f64 / broker) as u64),
@@ -208,10 +248,9 @@ fn open_patiently(plan: &Plan) -> Result<Connection, Error> {
 }
 
 fn producers(plan: &Plan, exchange: &str, queues: &[String]) -> Result<Vec<Producer>, Error> {
-    let address = if plan.fanout > 0 {
-        (exchange, "")
-    } else {
-        ("", queues[0].as_str())
+    let address = |index: u16| match plan.fanout {
+        0 => ("", queues[usize::from(index % plan.queues)].as_str()),
+        _ => (exchange, ""),
     };
     let count = u64::from(plan.producers);
     let start = |index: u16| {
@@ -221,7 +260,7 @@ fn producers(plan: &Plan, exchange: &str, queues: &[String]) -> Result<Vec<Produ
         Producer::new(
             Connection::open(&plan.addr, &plan.login)?,
             plan,
-            address,
+            address(index),
             index,
             quota,
         )
@@ -269,12 +308,16 @@ fn load(plan: &Plan, exchange: &str, queues: &[String]) -> Result<Outcome, Error
     let cpu = || [cpu_seconds(&plan.pid), cpu_seconds(&[std::process::id()])];
     let before = cpu();
     let (rates, sent, consumers) = thread::scope(|scope| {
+        if !plan.quiet && !plan.json && std::io::stderr().is_terminal() {
+            scope.spawn(|| shared.show_progress());
+        }
         let result = if plan.backlog > 0 {
             fill_and_drain(plan, exchange, queues, scope, shared)
         } else {
             keep_up(plan, exchange, queues, scope, shared)
         };
         shared.abort.fetch_or(result.is_err(), Relaxed);
+        shared.stop.store(true, Relaxed);
         result
     })?;
     let after = cpu();
@@ -284,7 +327,23 @@ fn load(plan: &Plan, exchange: &str, queues: &[String]) -> Result<Outcome, Error
         latency.merge(&consumer.latency);
         tallies[consumer.queue].merge(&consumer.tally);
     }
-    let judged: Vec<_> = tallies.iter().map(|tally| tally.judge(&sent)).collect();
+    let judged: Vec<_> = tallies
+        .iter()
+        .enumerate()
+        .map(|(queue, tally)| {
+            let fed = sent.iter().enumerate();
+            let fed: Vec<u64> = fed
+                .map(|(producer, sent)| {
+                    if plan.feeds(producer, queue) {
+                        *sent
+                    } else {
+                        0
+                    }
+                })
+                .collect();
+            tally.judge(&fed)
+        })
+        .collect();
     let wrong = [0, 1, 2].map(|n| judged.iter().map(|queue| queue[n]).sum());
     let (deliveries, peak_kib) = (sum(&shared.delivered), peak_kib(&plan.pid));
     let cpu_s = [after[0] - before[0], after[1] - before[1]];
@@ -320,7 +379,7 @@ fn keep_up<'s>(
     shared.measuring.store(false, Relaxed);
     shared.stop.store(true, Relaxed);
     let sent = join(producers)?;
-    shared.await_deliveries(sent.iter().sum());
+    shared.await_deliveries(plan, &sent);
     Ok((rates(from, to), sent, join(consumers)?))
 }
 
@@ -337,7 +396,7 @@ fn fill_and_drain<'s>(
     let sent = join(spawn(scope, shared, producers, Producer::run))?;
     let full = shared.moment();
     let consumers = spawn(scope, shared, consumers(plan, queues)?, Consumer::run);
-    shared.await_deliveries(sent.iter().sum());
+    shared.await_deliveries(plan, &sent);
     let drained = shared.moment();
     let [published, _] = rates(empty, full);
     let [_, delivered] = rates(full, drained);

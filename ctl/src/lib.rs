@@ -1,0 +1,140 @@
+//! `warren ctl`: what people do daily with `rabbitmqctl`, under its names, against a local or
+//! remote node, over the management API.
+//!
+//! * `commands`: names and arguments; `options`: which node, who asks, how the answer looks;
+//! * `client`: HTTP; `list`: what shows; `change`: what changes; `diagnose`: health and status;
+//! * `output`: tables, JSON and CSV.
+//!
+//! Exit statuses are RabbitMQ's (sysexits): 0; 64 for a wrong command line; 65 for input the node
+//! refuses or an object that is not there; 69 when the node cannot be reached or is unwell; 70
+//! when it breaks; 77 when the user may not.
+
+mod change;
+mod client;
+mod commands;
+mod diagnose;
+mod list;
+mod options;
+mod output;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use client::Client;
+use commands::Command;
+use options::Options;
+
+/// Operate a running node: the commands of rabbitmqctl over the management API.
+#[derive(Debug, Parser)]
+#[command(name = "warren ctl", version, about, disable_help_subcommand = false)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The node refused, or the object is not there.
+    #[error("{0}")]
+    Refused(String),
+    /// The node cannot be reached, or is not well.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The user may not.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// The node broke, or answered nonsense.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Failure {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::Refused(_) => 65,
+            Self::Unavailable(_) => 69,
+            Self::Broken(_) => 70,
+            Self::NotPermitted(_) => 77,
+        }
+    }
+}
+
+/// Runs one command; the arguments begin with the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to tell when the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    if let Command::Completion { shell } = arguments.command {
+        let mut command = Arguments::command();
+        clap_complete::generate(shell, &mut command, "warren ctl", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    match execute(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("Error: {failure}");
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn execute(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { options, command } = arguments;
+    let client = Client::new(options)?;
+    if command.lists() {
+        list::run(&client, options, command)
+    } else if command.diagnoses() {
+        diagnose::run(&client, options, command)
+    } else {
+        change::run(&client, options, command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn rabbitmqctl_lines_are_understood() {
+        for line in [
+            "list_queues",
+            "list_queues -p / name messages consumers",
+            "list_queues --vhost shop --formatter json name",
+            "-q list_users",
+            "add_user alice secret",
+            "set_permissions -p / alice .* .* .*",
+            "set_user_tags alice administrator monitoring",
+            "set_policy --apply-to queues --priority 5 ttl ^orders {\"message-ttl\":1000}",
+            "set_vhost_limits -p / {\"max-queues\":10}",
+            "delete_queue orders --if-empty",
+            "close_connection 127.0.0.1:1->127.0.0.1:5672 because",
+            "export_definitions -",
+            "import_definitions defs.json",
+            "trace_on -p /",
+            "check_port_listener 5672",
+        ] {
+            let line: Vec<&str> = std::iter::once("ctl").chain(line.split(' ')).collect();
+            let parsed = Arguments::try_parse_from(&line);
+            assert!(parsed.is_ok(), "{line:?}: {}", parsed.unwrap_err());
+        }
+    }
+}
