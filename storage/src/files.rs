@@ -170,17 +170,28 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
-    /// Begins with those of an earlier run.
-    pub(crate) fn find(disk: Arc<dyn Disk>, dir: &'static str, kind: FileType) -> io::Result<Self> {
+    /// Begins with those of an earlier run. `next` is the number of the file begun next: a spare
+    /// that already was that file, or a later one, before a crash took the name away may hold
+    /// records that are good for it, so it is not used.
+    pub(crate) fn find(
+        disk: Arc<dyn Disk>,
+        dir: &'static str,
+        kind: FileType,
+        next: u64,
+    ) -> io::Result<Self> {
         let mut names = Vec::new();
         for name in disk.list(dir)? {
             if !name.ends_with(SPARE_SUFFIX) {
                 continue;
             }
-            if names.len() < SPARES {
+            let path = join(dir, &name);
+            let mut header = [0; HEADER_BYTES];
+            let read = disk.open(&path)?.read_at(&mut header, 0)?;
+            let is_old = read == HEADER_BYTES && FileHeader::number_in(&header) < next;
+            if is_old && names.len() < SPARES {
                 names.push(name);
             } else {
-                disk.remove(&join(dir, &name))?;
+                disk.remove(&path)?;
             }
         }
         Ok(Self {

@@ -89,6 +89,11 @@ impl FileHeader {
         bytes
     }
 
+    /// The number a header gives its file, unchecked.
+    pub(crate) fn number_in(header: &[u8; HEADER_BYTES]) -> u64 {
+        u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| header[32 + i]))
+    }
+
     /// The index in the header of the file, which must be the one described by the arguments.
     pub(crate) fn check(
         bytes: &[u8],

@@ -150,8 +150,8 @@ impl Batch {
         self.settle_range(queue, seq, seq);
     }
 
-    /// As [`Batch::settle`], for all numbers from `first` to `last`. Numbers in between that were
-    /// never logged do no harm.
+    /// As [`Batch::settle`], for all numbers from `first` to `last`. There may be numbers in between
+    /// that were never logged, as long as they never will be.
     pub fn settle_range(&mut self, queue: QueueId, first: Seq, last: Seq) {
         match self.settled.last_mut() {
             Some((last_queue, _, end))

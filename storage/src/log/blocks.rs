@@ -93,6 +93,7 @@ impl Pool {
     }
 
     /// Bytes of the blocks in use.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.slots * size_of::<Slot>()
     }

@@ -32,10 +32,13 @@ pub(crate) struct Index {
 impl Index {
     /// Applies what stands up to `end`.
     pub(crate) fn apply(&mut self, ops: &[Op], end: Position) {
-        let (mut here, mut base, mut copied) = (0, 0, 0);
+        let (mut here, mut base, mut copied, mut settled) = (0, 0, 0, 0);
         for op in ops {
             match *op {
-                Op::At { segment, base: at } => (here, base) = (segment, at),
+                Op::At { segment, base: at } => {
+                    self.segments.settles(here, std::mem::take(&mut settled));
+                    (here, base) = (segment, at);
+                }
                 Op::Message {
                     queue,
                     seq,
@@ -43,8 +46,14 @@ impl Index {
                     weight,
                     sharers,
                 } => self.add(queue, seq, Slot::new(here, base + at, weight, sharers)),
-                Op::Settled { queue, first, last } => self.settle(queue, first, last, here),
-                Op::Gone { queue } => self.gone(queue, here),
+                Op::Settled { queue, first, last } => {
+                    settled += 1;
+                    self.settle(queue, first, last, here);
+                }
+                Op::Gone { queue } => {
+                    settled += 1;
+                    self.gone(queue, here);
+                }
                 Op::Delivered { queue, up_to } => self.delivered(queue, up_to, here),
                 Op::Count { queue, seq, count } => self.count(queue, seq, count, here),
                 Op::CopiesOf { segment } => copied = segment,
@@ -63,6 +72,7 @@ impl Index {
                 Op::Inherit { segment } => self.segments.inherit(here, segment),
             }
         }
+        self.segments.settles(here, settled);
         self.applied = end;
         self.forget_empty();
     }
@@ -127,16 +137,29 @@ impl Index {
         self.segments.stands(slot);
         let queue = self.queues.get_mut(&id);
         let stands = queue.as_ref().and_then(|queue| queue.get(seq));
-        if let Some(stands) = stands
-            && (stands.segment(), stands.offset()) == (segment, old)
-            && let Some(queue) = queue
-        {
-            self.segments.died(stands);
-            self.segments.lives(slot);
-            queue.replace(seq, slot);
-        } else {
-            self.settle_again.push((id, seq, slot.segment()));
+        let (Some(stands), Some(queue)) = (stands, queue) else {
+            return self.settle_again.push((id, seq, slot.segment()));
+        };
+        debug_assert_eq!((stands.segment(), stands.offset()), (segment, old));
+        // Should it stand in a third place, it is the same message all the same.
+        self.segments.set_copied(stands.segment());
+        self.segments.died(stands);
+        self.segments.lives(slot);
+        queue.replace(seq, slot);
+    }
+
+    /// All that stands in a segment. Looks at everything, so it is for rare cases.
+    pub(crate) fn standing_in(&self, segment: u32) -> Vec<(QueueId, Seq, Slot)> {
+        let mut found = Vec::new();
+        for (id, queue) in &self.queues {
+            queue.each(0, Seq::MAX, &mut |seq, slot| {
+                if slot.segment() == segment {
+                    found.push((*id, seq, slot));
+                }
+                true
+            });
         }
+        found
     }
 
     fn forget_empty(&mut self) {
@@ -184,25 +207,22 @@ impl Index {
     }
 
     /// All segments have been read: takes out what an older segment settles, and notes the marks.
-    pub(crate) fn recovered(
-        &mut self,
-        id: QueueId,
-        marks: &QueueMarks,
-        settle_again: &mut Vec<(QueueId, Seq, u32)>,
-    ) {
+    pub(crate) fn recovered(&mut self, id: QueueId, marks: &QueueMarks) {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
         let segments = &mut self.segments;
-        let mut dead = |seq, slot: Slot| {
-            segments.died(slot);
-            settle_again.push((id, seq, slot.segment()));
-        };
-        for (first, last) in marks.settled.ranges() {
-            queue.take_range(first, last, &mut self.pool, &mut dead);
+        for (first, last, by) in marks.settled.ranges() {
+            queue.take_range(first, last, &mut self.pool, &mut |_, slot| {
+                segments.died(slot);
+                segments.depends(by, slot.segment());
+            });
         }
         if marks.gone != 0 {
-            queue.take_range(0, Seq::MAX, &mut self.pool, &mut dead);
+            queue.take_range(0, Seq::MAX, &mut self.pool, &mut |_, slot| {
+                segments.died(slot);
+                segments.depends(marks.gone, slot.segment());
+            });
         }
         if queue.live() == 0 {
             self.queues.remove(&id);

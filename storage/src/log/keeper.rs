@@ -1,4 +1,4 @@
-//! Keeping the log small: segments that are dead are removed.
+//! Keeping the log small: segments that are dead are removed, those that are mostly dead emptied.
 //!
 //! Done on a thread of its own, so that neither the removal of a file nor the waiting for what
 //! must be durable before it holds up a confirm. What is to be written goes through the log like
@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::compaction::Pace;
 use super::log::Core;
 use super::ops::Op;
 use super::{Batch, QueueId, Seq};
@@ -48,12 +49,8 @@ impl Wake {
         self.changed.notify_one();
     }
 
-    fn ended(&self) -> bool {
-        *self.state.lock() == Wanted::End
-    }
-
     /// False when it is time to end.
-    fn wait(&self) -> bool {
+    fn next(&self) -> bool {
         let mut state = self.state.lock();
         if *state == Wanted::Nothing {
             self.changed.wait_for(&mut state, ROUND);
@@ -63,6 +60,19 @@ impl Wake {
             *state = Wanted::Nothing;
         }
         go_on
+    }
+}
+
+impl Pace for Wake {
+    fn wait(&self, time: Duration) -> bool {
+        let mut state = self.state.lock();
+        let until = Instant::now() + time;
+        while *state != Wanted::End {
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        *state != Wanted::End
     }
 }
 
@@ -95,16 +105,25 @@ impl Keeper {
 }
 
 fn run(core: &Core) {
-    while core.shared.wake.wait() {
+    while core.shared.wake.next() {
         // On failure the log says so itself; nothing can be done here.
-        let _ = core.tidy(&|| core.shared.wake.ended());
+        let _ = core.tidy(&core.shared.wake);
     }
 }
 
 impl Core {
-    /// Removes what can be removed.
-    pub(super) fn tidy(&self, ended: &dyn Fn() -> bool) -> Result<(), LogError> {
-        while !ended() {
+    /// Removes what can be removed, and moves what stands in the way.
+    pub(super) fn tidy(&self, pace: &dyn Pace) -> Result<(), LogError> {
+        loop {
+            self.remove_freed(pace)?;
+            if !pace.wait(Duration::ZERO) || !self.compact(pace)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn remove_freed(&self, pace: &dyn Pace) -> Result<(), LogError> {
+        while pace.wait(Duration::ZERO) {
             let removable = {
                 let mut index = self.shared.index.lock();
                 if !std::mem::take(&mut index.segments.freed) {
@@ -135,7 +154,7 @@ impl Core {
     }
 
     /// Writes the marks of segments that are about to go once more.
-    fn repeat_marks(&self, segments: &[u32]) -> Result<(), LogError> {
+    pub(super) fn repeat_marks(&self, segments: &[u32]) -> Result<(), LogError> {
         let mut batch = Batch::new();
         {
             let index = self.shared.index.lock();
@@ -151,11 +170,11 @@ impl Core {
             return Ok(());
         }
         let end = self.append(&mut batch, false)?.end;
-        self.wait_applied(end)
+        self.wait_applied(end, true)
     }
 
     /// Removes the files, then forgets the segments; false if that failed.
-    fn remove(&self, segments: &[u32]) -> bool {
+    pub(super) fn remove(&self, segments: &[u32]) -> bool {
         if segments.is_empty() {
             return true;
         }
@@ -190,6 +209,6 @@ impl Core {
         segments.dedup();
         segments.into_iter().for_each(|it| batch.depends_on(it));
         let end = self.append(&mut batch, true)?.end;
-        self.wait_applied(end)
+        self.wait_applied(end, true)
     }
 }

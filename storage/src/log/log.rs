@@ -85,6 +85,8 @@ impl Drop for Inner {
 /// What the handles and the keeper share.
 pub(super) struct Core {
     pub(super) commit: Committer<Gathered>,
+    /// Size at which a segment ends.
+    pub(super) limit: u64,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -129,19 +131,21 @@ impl MessageLog {
         let mut found = recovery::recover(dir, payloads)?;
         let delivered =
             DeliveredMarks::start(&**dir.disk(), &found.delivered).map_err(unwritable)?;
+        let limit = options.segment_bytes.min(MAX_SEGMENT_BYTES).into();
         let gathered = Gathered {
             pieces: PieceBuffer::new(
                 FileType::Segment,
                 dir.storage_id(),
                 found.next_segment.into(),
             ),
-            limit: options.segment_bytes.min(MAX_SEGMENT_BYTES).into(),
+            limit,
             ops: Vec::new(),
         };
         let end = gathered.end();
         found.index.applied = end;
         let disk = dir.disk();
-        let spares = Spares::find(Arc::clone(disk), LOG_DIR, FileType::Segment);
+        let next = found.next_segment.into();
+        let spares = Spares::find(Arc::clone(disk), LOG_DIR, FileType::Segment, next);
         let spares = Arc::new(spares.map_err(unwritable)?);
         let shared = Arc::new(Shared {
             index: Mutex::new(found.index),
@@ -157,10 +161,11 @@ impl MessageLog {
         };
         let commit = Committer::start("message-log", gathered, writer, end, options.idle_sync)
             .map_err(unwritable)?;
-        let core = Arc::new(Core { commit, shared });
-        // Until this is durable nothing may be removed. A log that has failed by now says so at
-        // the next append.
-        let _ = core.settle_again(&found.settle_again);
+        let core = Arc::new(Core {
+            commit,
+            limit,
+            shared,
+        });
         let inner = Inner {
             core,
             keeper: Keeper::default(),
@@ -190,7 +195,7 @@ impl MessageLog {
         see: &mut dyn FnMut(Stored<'_>),
     ) -> Result<ReadEnd, ReadError> {
         let core = &*self.inner.core;
-        core.wait_applied(core.commit.end())
+        core.wait_applied(core.commit.end(), true)
             .map_err(|error| ReadError::NotWritten(error.to_string()))?;
         core.read(queue, from, to, limit, see)
     }
@@ -253,10 +258,16 @@ impl MessageLog {
         Ok(())
     }
 
-    /// One round of what the keeper does, for tests.
+    /// One round of what the keeper does, for tests of a log without one.
     #[cfg(test)]
     pub(super) fn tidy(&self) {
-        let _ = self.inner.core.tidy(&|| false);
+        struct Headlong;
+        impl super::compaction::Pace for Headlong {
+            fn wait(&self, _: Duration) -> bool {
+                true
+            }
+        }
+        let _ = self.inner.core.tidy(&Headlong);
     }
 }
 
@@ -276,13 +287,16 @@ impl Core {
         result
     }
 
-    /// Blocks until all up to `end` is durable and in the index.
-    pub(super) fn wait_applied(&self, end: Position) -> Result<(), LogError> {
+    /// Blocks until all up to `end` is durable and in the index; with `hurry`, has it written at
+    /// once.
+    pub(super) fn wait_applied(&self, end: Position, hurry: bool) -> Result<(), LogError> {
         let mut index = self.shared.index.lock();
         if index.applied >= end {
             return Ok(());
         }
-        self.commit.hurry();
+        if hurry {
+            self.commit.hurry();
+        }
         while index.applied < end {
             if self.commit.has_ended() {
                 let failed = self.commit.failure();

@@ -65,9 +65,9 @@ impl Settled {
         (*last >= seq).then_some(*segment)
     }
 
-    /// All of it, ascending.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Seq, Seq)> + '_ {
-        self.ranges.iter().map(|(first, last, _)| (*first, *last))
+    /// All of it, ascending: first, last and segment.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Seq, Seq, u32)> + '_ {
+        self.ranges.iter().copied()
     }
 }
 

@@ -10,17 +10,17 @@
 //!     segments   what each segment holds, and whether it may go
 //!   read       from a place in the index to the message
 //!   keeper     the thread that removes what is dead
+//!   compaction moving what lives out of segments that are mostly dead
 //!   delivered  how far each queue has handed out, exact also after a kill
 //!   recovery   reading it all back at start, newest segment first
 //!     summary    what one segment says, bodies aside
 //!     marks      what is known of each queue before its messages are seen
 //! ```
 
-#![allow(dead_code)]
-
 mod batch;
 mod blocks;
 mod codec;
+mod compaction;
 mod delivered;
 mod index;
 mod keeper;

@@ -7,7 +7,7 @@
 //!
 //! A copy can be newer than the settlement of its message, if the crash came before the
 //! settlement was written again behind it. So at the end everything that is settled is taken out
-//! once more, and such settlements are given back to be written again.
+//! once more.
 
 use std::sync::Arc;
 
@@ -75,8 +75,6 @@ pub struct RecoveredQueue {
 pub(super) struct Recovered {
     pub(super) index: Index,
     pub(super) next_segment: u32,
-    /// Copies whose settlement stands before them, and the segment they stand in.
-    pub(super) settle_again: Vec<(QueueId, Seq, u32)>,
     pub(super) report: RecoveryReport,
     /// How far each queue the log names has handed out.
     pub(super) delivered: Vec<(QueueId, Seq)>,
@@ -107,7 +105,6 @@ pub(super) fn recover(dir: &DataDir, payloads: Payloads) -> Result<Recovered, Op
         result: Recovered {
             index: Index::default(),
             next_segment: newest + 1,
-            settle_again: Vec::new(),
             report: RecoveryReport::default(),
             delivered: Vec::new(),
         },
@@ -194,6 +191,8 @@ impl Recovery<'_> {
     fn take_in(&mut self, segment: u32) {
         self.marks.add_older(&mut self.summary, segment);
         let index = &mut self.result.index;
+        let settled = self.summary.settled.len() + self.summary.gone.len();
+        index.segments.settles(segment, settled as u64);
         for target in &self.summary.targets {
             let marks = self.marks.of_message(target.queue, target.seq);
             let slot = Slot::new(segment, target.offset, target.weight, target.sharers);
@@ -267,7 +266,7 @@ impl Recovery<'_> {
             let Some(marks) = self.marks.queues.get(&id) else {
                 continue;
             };
-            result.index.recovered(id, marks, &mut result.settle_again);
+            result.index.recovered(id, marks);
             let Some(highest) = marks.highest else {
                 continue;
             };

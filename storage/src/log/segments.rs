@@ -30,6 +30,13 @@ pub struct SegmentStats {
     pub newest: u32,
 }
 
+/// What a settled range takes, about.
+const SETTLED_BYTES: u64 = 16;
+/// The log may be as many segments larger than twice what is in it before anything is moved.
+const SLACK_SEGMENTS: u64 = 4;
+/// Thousandths of a segment that may live for moving them to be worth it.
+const MOSTLY_DEAD: u128 = 750;
+
 /// One segment file.
 #[derive(Default)]
 pub(crate) struct Segment {
@@ -39,6 +46,8 @@ pub(crate) struct Segment {
     /// Sum of the shares of the live targets, and of all there ever were.
     live_share: u64,
     share: u64,
+    /// Ranges of numbers that are settled here.
+    settled: u64,
     /// Other segments with messages whose settlement stands here; sorted.
     depends: Vec<u32>,
     /// Queues with marks here, each once.
@@ -70,6 +79,16 @@ impl Segment {
         }
         let bytes = u128::from(self.bytes) * u128::from(self.live_share) / u128::from(self.share);
         u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// About how many bytes would have to be written again before the segment could go.
+    fn needed_bytes(&self) -> u64 {
+        let settled = if self.depends.is_empty() {
+            0
+        } else {
+            self.settled * SETTLED_BYTES
+        };
+        (self.live_bytes() + settled).min(self.bytes)
     }
 
     fn depend(&mut self, on: u32) {
@@ -147,6 +166,13 @@ impl SegmentTable {
         }
     }
 
+    /// Ranges of numbers are settled in the segment.
+    pub(crate) fn settles(&mut self, segment: u32, ranges: u64) {
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.settled += ranges;
+        }
+    }
+
     /// Something was settled in segment `here`: it might concern a message that has a copy.
     pub(crate) fn depends_on_copied(&mut self, here: u32) {
         for n in 0..self.copied.len() {
@@ -191,6 +217,33 @@ impl SegmentTable {
         };
         let free = self.segments.iter().filter(free);
         free.map(|(number, _)| *number).collect()
+    }
+
+    /// Whether the log is larger than `factor` times what lives in it and `slack` bytes.
+    pub(crate) fn is_larger_than(&self, factor: u64, slack: u64) -> bool {
+        let live: u64 = self.segments.values().map(Segment::live_bytes).sum();
+        self.bytes > factor * live + slack
+    }
+
+    /// The segment out of which to move what lives, if that is worth it: of those that are mostly
+    /// dead, the one with the least in it. One that a crash left half done comes first.
+    pub(crate) fn candidate(&self, segment_bytes: u64) -> Option<u32> {
+        let newest = self.newest();
+        let sealed = || {
+            let segments = self.segments.iter();
+            segments.filter(move |(number, segment)| **number != newest && !segment.kept)
+        };
+        if let Some((number, _)) = sealed().find(|(_, segment)| segment.copied) {
+            return Some(*number);
+        }
+        if !self.is_larger_than(2, SLACK_SEGMENTS * segment_bytes) {
+            return None;
+        }
+        let share = |segment: &Segment| {
+            u128::from(segment.needed_bytes()) * 1000 / u128::from(segment.bytes.max(1))
+        };
+        let (number, segment) = sealed().min_by_key(|(_, segment)| share(segment))?;
+        (share(segment) <= MOSTLY_DEAD).then_some(*number)
     }
 
     /// The segment is gone, durably.
@@ -265,6 +318,23 @@ mod tests {
         assert_eq!(table.removable(), [1]);
         table.remove(1);
         assert_eq!(table.removable(), [2, 3]);
+    }
+
+    #[test]
+    fn the_emptiest_segment_is_moved_once_the_log_is_too_large() {
+        let mut table = table(&[1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3], 4);
+        let dead = [1, 1, 2, 2, 2, 3, 3];
+        dead.iter().for_each(|segment| table.died(slot(*segment)));
+        assert_eq!(table.candidate(1000), None);
+        assert_eq!(table.candidate(100), Some(2));
+        table.keep(2);
+        assert_eq!(table.candidate(100), Some(1));
+        // Settlements that are still needed count as well.
+        table.depends(1, 2);
+        table.settles(1, 50);
+        assert_eq!(table.candidate(100), Some(3));
+        table.set_copied(1);
+        assert_eq!(table.candidate(1000), Some(1));
     }
 
     #[test]

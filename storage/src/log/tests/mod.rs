@@ -1,5 +1,6 @@
 //! Tests of the message log as a whole: over a disk in memory, and a few over the real one.
 
+mod compaction;
 mod damage;
 mod durability;
 mod model;
@@ -29,12 +30,24 @@ fn try_open(
     disk: &MemDisk,
     segment_bytes: u32,
 ) -> Result<(MessageLog, RecoveryReport, Vec<Seen>), OpenError> {
+    try_open_with(disk, segment_bytes, true)
+}
+
+fn try_open_with(
+    disk: &MemDisk,
+    segment_bytes: u32,
+    kept: bool,
+) -> Result<(MessageLog, RecoveryReport, Vec<Seen>), OpenError> {
     let dir = DataDir::on(Arc::new(disk.clone()))?;
     let options = LogOptions {
         segment_bytes,
         ..LogOptions::default()
     };
-    let (log, report) = MessageLog::open(&dir, options)?;
+    let (log, report) = if kept {
+        MessageLog::open(&dir, options)?
+    } else {
+        MessageLog::open_unkept(&dir, options)?
+    };
     let seen = read_all(&log, &report);
     Ok((log, report, seen))
 }

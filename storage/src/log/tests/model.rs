@@ -45,6 +45,8 @@ enum Step {
         queue: u8,
     },
     Sync,
+    /// What the keeper does, if there is none.
+    Tidy,
     /// The power will fail in the middle of something.
     PowerOff {
         after: u8,
@@ -71,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<u8>(), 1u8..9).prop_map(|(pick, count)| Step::Count { pick, count }),
         1 => (0u8..3).prop_map(|queue| Step::QueueGone { queue }),
         4 => Just(Step::Sync),
+        2 => Just(Step::Tidy),
         1 => (0u8..12).prop_map(|after| Step::PowerOff { after }),
         2 => any::<u64>().prop_map(|dice| Step::Crash { dice }),
         1 => Just(Step::Kill),
@@ -108,6 +111,8 @@ struct World {
     gone: BTreeMap<QueueId, Position>,
     txs: Vec<Tx>,
     segment_bytes: u32,
+    /// The log has a keeper.
+    kept: bool,
     /// As of the last restart.
     damaged: Vec<Damage>,
 }
@@ -116,9 +121,9 @@ struct World {
 struct Failed;
 
 impl World {
-    fn new(segment_bytes: u32) -> Self {
+    fn new(segment_bytes: u32, kept: bool) -> Self {
         let disk = MemDisk::new();
-        let (log, ..) = open(&disk, segment_bytes);
+        let (log, ..) = try_open_with(&disk, segment_bytes, kept).unwrap();
         Self {
             disk,
             log: Some(log),
@@ -130,6 +135,7 @@ impl World {
             gone: BTreeMap::new(),
             txs: Vec::new(),
             segment_bytes,
+            kept,
             damaged: Vec::new(),
         }
     }
@@ -292,8 +298,9 @@ impl World {
                 let log = self.log.as_ref().unwrap();
                 log.wait_durable(log.end()).map_err(|_| Failed)?;
             }
+            Step::Tidy if !self.kept => self.log.as_ref().unwrap().tidy(),
             Step::PowerOff { after } => self.disk.power_off_after(usize::from(*after)),
-            Step::Crash { .. } | Step::Kill | Step::Reopen => {}
+            Step::Tidy | Step::Crash { .. } | Step::Kill | Step::Reopen => {}
         }
         Ok(())
     }
@@ -342,7 +349,7 @@ impl World {
         let durable = log.durable_up_to();
         drop(log);
         self.disk.power_off_after(usize::MAX / 2);
-        let (log, report, seen) = open(&self.disk, self.segment_bytes);
+        let (log, report, seen) = try_open_with(&self.disk, self.segment_bytes, self.kept).unwrap();
         // A write torn in several places leaves what looks like damage; nothing else does.
         let is_known = |damage: &Damage| self.damaged.contains(damage);
         let is_torn = matches!(how, Step::Crash { .. });
@@ -466,15 +473,16 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_log_keeps_its_promise(
         steps in prop::collection::vec(step(), 1..80),
         segment_bytes in prop_oneof![Just(300u32), Just(1000), Just(1 << 20)],
+        kept: bool,
         dice: u64,
     ) {
-        let mut world = World::new(segment_bytes);
+        let mut world = World::new(segment_bytes, kept);
         for step in &steps {
             match step {
                 Step::Crash { .. } | Step::Kill | Step::Reopen => world.restart(step),
