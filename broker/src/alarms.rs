@@ -244,6 +244,11 @@ impl Monitor {
         alarms
     }
 
+    /// The folder whose disk is watched.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// What the last sample found; nothing before the first one.
     pub fn latest(&self) -> Resources {
         self.latest.lock().resources

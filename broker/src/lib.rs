@@ -29,9 +29,11 @@ pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
 pub use ids::{ConnectionId, ConsumerId};
 pub use overview::ObjectTotals;
 pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};
+pub use warren_exchanges::{Binding, Destination, ExchangeKind};
+
 pub use queue::{
     ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeleteRefused, Depth,
-    Entry, Queue, QueueDefinition,
+    Entry, Queue, QueueDefinition, QueueHandle,
 };
 pub use route::{REPLY_TO, Route, RouteCache};
 pub use session::Session;

@@ -22,6 +22,12 @@ pub enum ExchangeKind {
 pub struct UnknownExchangeKind(pub String);
 
 impl ExchangeKind {
+    /// The names of all types.
+    pub fn all() -> impl Iterator<Item = &'static str> {
+        let all = [Self::Direct, Self::Fanout, Self::Headers, Self::Topic];
+        all.into_iter().map(Self::as_str)
+    }
+
     /// The name used in `exchange.declare`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! The HTTP face: management API, start page and Prometheus text over the broker's own API.
 //!
 //! * `api`: the endpoints under `/api`, one module per area;
+//! * `monitor`: those of them that only look; `view`: how they show what they see;
 //! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
 //! * `console`: the page at `/`;
 //! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords.
@@ -12,9 +13,11 @@ mod api;
 mod console;
 #[allow(dead_code, unused_imports, reason = "for the areas to come")]
 mod http;
+mod monitor;
 mod prometheus;
 #[cfg(test)]
 mod testing;
+mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -521,7 +521,7 @@ impl Connection {
             .live
             .as_ref()
             .ok_or_else(ReplyError::internal)?
-            .open_channel(number, self.turn.now_ms());
+            .open_channel(number);
         let prefetch = self.context.limits.default_prefetch;
         live.prefetch.store(prefetch, Ordering::Relaxed);
         let credit = self.outbox.open_channel(number, &live);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use warren_amqp::FieldTable;
+use warren_amqp::{FieldTable, parse_content_header, parse_properties};
 use warren_storage::{QueueId, Seq};
 
 pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
@@ -191,6 +191,18 @@ impl Queue {
         self.counted.add(Event::DiskWrites, logged);
         self.vhost_stats.count(Event::DiskWrites, logged);
         self.track.touched(self);
+    }
+
+    /// The sequence number the next message gets.
+    pub fn next_seq(&self) -> Seq {
+        self.next_seq.load(Ordering::Relaxed)
+    }
+
+    /// The timestamp property of the message delivered next, seconds since 1970.
+    pub fn head_timestamp(&self) -> Option<u64> {
+        let head = self.state.lock().head()?;
+        let content = parse_content_header(head.header()).ok()?;
+        parse_properties(content.properties).ok()?.timestamp
     }
 
     /// The consumer served when the queue is single-active.

@@ -85,6 +85,11 @@ impl Ready {
         }
     }
 
+    /// The entry delivered next.
+    pub(crate) fn head(&self) -> Option<&Entry> {
+        self.levels.iter().rev().find_map(VecDeque::front)
+    }
+
     /// Takes the entry delivered next.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         let entry = self.levels.iter_mut().rev().find_map(VecDeque::pop_front)?;

@@ -11,6 +11,7 @@ use super::ready::{Entry, Ready};
 use crate::arguments::{Overflow, QueueArguments};
 use crate::dead_letter::DeathReason;
 use crate::ids::ConsumerId;
+use crate::message::Message;
 use crate::stats::{EVENTS, Event};
 
 /// What an operation on a queue leaves to be done by its caller, after the queue is unlocked.
@@ -140,6 +141,11 @@ impl QueueState {
     /// The consumers.
     pub(crate) fn consumers(&self) -> &Consumers {
         &self.consumers
+    }
+
+    /// The message delivered next.
+    pub(crate) fn head(&self) -> Option<Message> {
+        self.ready.head().map(|entry| entry.message.clone())
     }
 
     /// The ready entries in delivery order.

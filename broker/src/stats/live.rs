@@ -138,8 +138,8 @@ impl LiveConnection {
     }
 
     /// A channel was opened.
-    pub fn open_channel(&self, number: u16, now_ms: u64) -> Arc<LiveChannel> {
-        let channel = LiveChannel::new(number, &self.vhost, now_ms);
+    pub fn open_channel(&self, number: u16) -> Arc<LiveChannel> {
+        let channel = LiveChannel::new(number, &self.vhost);
         self.channels.lock().insert(number, Arc::clone(&channel));
         channel
     }
@@ -196,15 +196,13 @@ pub struct LiveChannel {
     /// Settlements not committed yet.
     pub acks_uncommitted: AtomicU64,
     messages: MessageStats,
-    /// When it was last used, Unix milliseconds, as far as the sampler has seen.
-    active_ms: AtomicU64,
     consumers: Mutex<Vec<(ConsumerId, Weak<Queue>)>>,
     vhost: Arc<VhostStats>,
     track: Track,
 }
 
 impl LiveChannel {
-    fn new(number: u16, vhost: &Arc<VhostStats>, now_ms: u64) -> Arc<Self> {
+    fn new(number: u16, vhost: &Arc<VhostStats>) -> Arc<Self> {
         Arc::new(Self {
             number,
             prefetch: AtomicU32::new(0),
@@ -215,7 +213,6 @@ impl LiveChannel {
             uncommitted: AtomicU64::new(0),
             acks_uncommitted: AtomicU64::new(0),
             messages: MessageStats::default(),
-            active_ms: AtomicU64::new(now_ms),
             consumers: Mutex::default(),
             vhost: Arc::clone(vhost),
             track: Track::new(vhost.sampler()),
@@ -264,13 +261,6 @@ impl LiveChannel {
             .filter_map(|(id, queue)| queue.upgrade().map(|queue| (*id, queue)));
         live.collect()
     }
-
-    /// Since when nothing was counted on it, Unix milliseconds; none while it is busy. As exact
-    /// as the sampling interval.
-    pub fn idle_since_ms(&self) -> Option<u64> {
-        let active = self.active_ms.load(Ordering::Relaxed);
-        (active < self.track.sampler().sampled_at_ms()).then_some(active)
-    }
 }
 
 impl Sampled for LiveChannel {
@@ -280,9 +270,5 @@ impl Sampled for LiveChannel {
 
     fn read(&self, values: &mut Vec<u64>) {
         values.extend(self.messages.all());
-    }
-
-    fn sampled(&self, now_ms: u64) {
-        self.active_ms.store(now_ms, Ordering::Relaxed);
     }
 }

@@ -26,11 +26,6 @@ pub trait Sampled: Send + Sync {
         let _ = values;
     }
 
-    /// It was active in the interval that ended at `tick_ms`, Unix milliseconds.
-    fn sampled(&self, tick_ms: u64) {
-        let _ = tick_ms;
-    }
-
     /// The resolutions it is remembered in.
     fn levels(&self) -> &'static [Level] {
         BASIC
@@ -42,6 +37,8 @@ pub struct Track {
     sampler: Arc<Sampler>,
     /// On the list of the next tick.
     listed: AtomicBool,
+    /// The last tick something was counted in.
+    active_tick: AtomicU64,
     series: Mutex<Option<Box<Series>>>,
 }
 
@@ -50,6 +47,7 @@ impl Track {
         Self {
             sampler: Arc::clone(sampler),
             listed: AtomicBool::new(false),
+            active_tick: AtomicU64::new(sampler.tick.load(Ordering::Relaxed)),
             series: Mutex::new(None),
         }
     }
@@ -64,6 +62,15 @@ impl Track {
 
     pub(crate) fn sampler(&self) -> &Arc<Sampler> {
         &self.sampler
+    }
+
+    /// Since when nothing was counted, Unix milliseconds, as exact as the sampling interval; none
+    /// while it is busy.
+    pub fn idle_since_ms(&self) -> Option<u64> {
+        let active = self.active_tick.load(Ordering::Relaxed);
+        let busy = self.listed.load(Ordering::Relaxed)
+            || active >= self.sampler.tick.load(Ordering::Acquire);
+        (!busy).then_some(active * self.sampler.interval_ms)
     }
 
     /// Change per second of each of `indexes` over the last completed interval.
@@ -110,7 +117,7 @@ impl Track {
         self.listed.swap(false, Ordering::AcqRel);
         let mut values = Vec::new();
         object.read(&mut values);
-        object.sampled(tick * self.sampler.interval_ms);
+        self.active_tick.store(tick, Ordering::Relaxed);
         let mut series = self.series.lock();
         let new = series.is_none();
         let series = series.get_or_insert_with(|| {

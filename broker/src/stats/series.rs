@@ -35,12 +35,18 @@ pub struct History {
 
 impl History {
     /// `values` holds a row of `width` numbers for each of `timestamps`.
-    pub(crate) fn new(timestamps: Vec<u64>, values: Vec<u64>, width: usize) -> Self {
+    pub fn new(timestamps: Vec<u64>, values: Vec<u64>, width: usize) -> Self {
         Self {
             timestamps,
             values,
             width,
         }
+    }
+
+    /// The sum of two numbers at all times, as the one column of a history.
+    pub fn sum(&self, a: usize, b: usize) -> Self {
+        let sums = self.column(a).zip(self.column(b)).map(|(a, b)| a + b);
+        Self::new(self.timestamps.clone(), sums.collect(), 1)
     }
 
     /// One number at all times.

@@ -4,14 +4,9 @@
 //! Parameters of paths are called the same everywhere, as the same path may have methods in two
 //! areas: `{vhost}` for a vhost, `{name}` for the object in question.
 
-mod health;
-mod overview;
-
 use crate::http::Routes;
 
 /// All of them.
 pub(crate) fn routes() -> Routes {
-    Routes::new("API")
-        .merge(overview::routes())
-        .merge(health::routes())
+    Routes::new("API").merge(crate::monitor::routes())
 }

@@ -64,3 +64,10 @@ pub(super) async fn part(parts: &mut Parts, name: &str) -> Result<Option<String>
         Err(refused) => Err(ApiError::bad_request(refused.body_text())),
     }
 }
+
+#[cfg(test)]
+impl From<HashMap<String, String>> for Query {
+    fn from(parameters: HashMap<String, String>) -> Self {
+        Self(parameters)
+    }
+}

@@ -1,0 +1,367 @@
+//! `GET /api/queues`.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::State;
+use warren_broker::stats::{EVENTS, Event, Sampled};
+use warren_broker::{Depth, Queue};
+
+use super::{bindings, consumers, timestamp, written};
+use crate::Context;
+use crate::http::{ApiError, Path, Query, Routes, VhostScope};
+use crate::view::details::{DELIVER, DISK, PUBLISH, delivered};
+use crate::view::json::Written;
+use crate::view::{Json, Key, Listing, Object, Row, message_stats};
+
+pub(super) fn routes() -> Routes {
+    Routes::new("Queues")
+        .get("/queues", "All queues", list)
+        .get("/queues/detailed", "All queues", list)
+        .get("/queues/{vhost}", "Queues of a vhost", list)
+        .get("/queues/{vhost}/{name}", "One queue", one)
+        .get(
+            "/queues/{vhost}/{name}/bindings",
+            "Bindings of a queue",
+            its_bindings,
+        )
+}
+
+async fn list(
+    State(ctx): State<Context>,
+    scope: VhostScope,
+    query: Query,
+) -> Result<Written, ApiError> {
+    written(move || {
+        let queues = scope.vhosts.iter().flat_map(|vhost| vhost.queues());
+        let rows = queues.map(|queue| QueueRow::new(&ctx, queue)).collect();
+        Listing::of(&query)?.answer(rows)
+    })
+    .await
+}
+
+async fn one(
+    State(ctx): State<Context>,
+    Path((_, name)): Path<(String, String)>,
+    scope: VhostScope,
+    query: Query,
+) -> Result<Written, ApiError> {
+    written(move || {
+        let queue = find(&scope, &name)?;
+        let listing = Listing::of(&query)?;
+        let mut object = QueueRow::new(&ctx, Arc::clone(&queue)).render(&listing);
+        object.put("consumer_details", consumers::of_queue(&ctx, &queue));
+        // Broken down by exchange and channel only when rates are kept in detail.
+        object.put("incoming", Vec::new());
+        object.put("deliveries", Vec::new());
+        Ok(Written(listing.one(object).to_bytes()))
+    })
+    .await
+}
+
+async fn its_bindings(
+    Path((_, name)): Path<(String, String)>,
+    scope: VhostScope,
+    query: Query,
+) -> Result<Written, ApiError> {
+    written(move || {
+        let queue = find(&scope, &name)?;
+        let rows = scope
+            .vhosts
+            .iter()
+            .flat_map(|v| bindings::to_queue(v, &queue));
+        Listing::of(&query)?.answer(rows.collect())
+    })
+    .await
+}
+
+/// The queue of that name in the vhost of the path.
+fn find(scope: &VhostScope, name: &str) -> Result<Arc<Queue>, ApiError> {
+    let mut vhosts = scope.vhosts.iter();
+    vhosts
+        .find_map(|vhost| vhost.find_queue(name))
+        .ok_or(ApiError::NotFound)
+}
+
+struct QueueRow {
+    ctx: Context,
+    queue: Arc<Queue>,
+    /// Taken once per request.
+    reading: OnceLock<(Depth, [u64; EVENTS])>,
+}
+
+impl QueueRow {
+    fn new(ctx: &Context, queue: Arc<Queue>) -> Self {
+        Self {
+            ctx: ctx.clone(),
+            queue,
+            reading: OnceLock::new(),
+        }
+    }
+
+    fn reading(&self) -> &(Depth, [u64; EVENTS]) {
+        self.reading.get_or_init(|| self.queue.reading())
+    }
+
+    fn depth(&self) -> &Depth {
+        &self.reading().0
+    }
+
+    fn counts(&self) -> &[u64; EVENTS] {
+        &self.reading().1
+    }
+
+    fn definition(&self, object: &mut Object) {
+        let definition = self.queue.definition();
+        object.put("arguments", &definition.arguments);
+        object.put("auto_delete", definition.auto_delete);
+        object.put("durable", definition.durable);
+        object.put("exclusive", definition.owner.is_some());
+        object.put("name", definition.name.clone());
+        object.put("node", self.ctx.broker.settings().node_name.clone());
+        object.put("state", "running");
+        object.put("type", queue_type(&self.queue));
+        object.put("vhost", definition.vhost.to_string());
+    }
+
+    fn totals(&self, object: &mut Object) {
+        let depth = self.depth();
+        object.put("messages", depth.ready + depth.unacked);
+        object.put("messages_ready", depth.ready);
+        object.put("messages_unacknowledged", depth.unacked);
+    }
+
+    fn live(&self, object: &mut Object, listing: &Listing) {
+        let depth = self.depth();
+        let (ready, unacked) = (depth.ready as u64, depth.unacked as u64);
+        self.lengths(object, listing);
+        object.put("consumers", depth.consumers);
+        // Whether it could deliver right now: it is not measured over time.
+        let capacity = if depth.consumers > 0 && ready == 0 {
+            1.0
+        } else {
+            0.0
+        };
+        object.put("consumer_capacity", capacity);
+        object.put("consumer_utilisation", capacity);
+        object.put("memory", memory(depth));
+        let bytes = depth.ready_bytes + depth.unacked_bytes;
+        object.put("message_bytes", bytes);
+        object.put("message_bytes_ready", depth.ready_bytes);
+        object.put("message_bytes_unacknowledged", depth.unacked_bytes);
+        object.put("message_bytes_ram", bytes);
+        object.put("message_bytes_paged_out", 0u64);
+        object.put("messages_ram", ready + unacked);
+        object.put("messages_ready_ram", ready);
+        object.put("messages_unacknowledged_ram", unacked);
+        object.put("messages_paged_out", 0u64);
+        if listing.wants("head_message_timestamp") {
+            object.put("head_message_timestamp", self.queue.head_timestamp());
+        }
+        object.put("policy", Json::Null);
+        object.put("operator_policy", Json::Null);
+        object.put("effective_policy_definition", Object::new());
+        object.put("internal", false);
+        object.put("recoverable_slaves", Json::Null);
+        self.holders(object);
+        let families = [PUBLISH, DELIVER, DISK];
+        let window = listing.windows.messages;
+        if listing.wants("message_stats")
+            && let Some(stats) = message_stats(&*self.queue, self.counts(), &families, window)
+        {
+            object.put("message_stats", stats);
+        }
+        if let Some(since) = self.queue.track().idle_since_ms() {
+            object.put("idle_since", timestamp(since));
+        }
+        // There is no garbage collector and no virtual machine that counts reductions.
+        object.put("reductions", 0u64);
+        object.put("garbage_collection", no_garbage());
+        if listing.wants("backing_queue_status") {
+            object.put("backing_queue_status", self.backing_queue_status());
+        }
+    }
+
+    fn lengths(&self, object: &mut Object, listing: &Listing) {
+        let depth = self.depth();
+        let (ready, unacked) = (depth.ready as u64, depth.unacked as u64);
+        super::vhosts::put_lengths(
+            object,
+            &*self.queue,
+            listing.windows.lengths,
+            ready,
+            unacked,
+        );
+    }
+
+    /// Who has it to themselves.
+    fn holders(&self, object: &mut Object) {
+        let (mut exclusive, mut active) = (None, None);
+        let single_active = self.queue.active_consumer();
+        if self.depth().consumers > 0 {
+            self.queue.each_consumer(|consumer| {
+                if consumer.exclusive {
+                    exclusive = Some(consumer.tag.clone());
+                }
+                if single_active == Some(consumer.id) {
+                    active = Some(consumer.tag.clone());
+                }
+            });
+        }
+        object.put("exclusive_consumer_tag", exclusive);
+        object.put("single_active_consumer_tag", active);
+        let owner = self.queue.definition().owner;
+        if let Some(owner) = owner.and_then(|id| self.ctx.broker.connection(id)) {
+            let info = &owner.live().info;
+            let mut details = Object::new();
+            details.put("name", info.name.clone());
+            details.put("peer_host", info.peer.ip().to_string());
+            details.put("peer_port", info.peer.port());
+            object.put("owner_pid_details", details);
+        }
+    }
+
+    /// What classic queues of RabbitMQ say about their inside, as far as it has a meaning here.
+    fn backing_queue_status(&self) -> Object {
+        let depth = self.depth();
+        let rates = self.queue.track().rates([
+            Event::Publish as usize,
+            Event::Deliver as usize,
+            Event::DeliverNoAck as usize,
+            Event::Get as usize,
+            Event::GetNoAck as usize,
+            Event::Ack as usize,
+        ]);
+        let [publish, deliver, no_ack, get, get_no_ack, ack] = rates;
+        let mut status = Object::new();
+        status.put("mode", "default");
+        status.put("version", 2u64);
+        for empty in ["q1", "q2", "q3"] {
+            status.put(empty, 0u64);
+        }
+        status.put("q4", depth.ready);
+        let delta = vec![Json::from("delta"), "undefined".into(), Json::Uint(0)];
+        status.put("delta", delta);
+        status.put("len", depth.ready);
+        status.put("target_ram_count", "infinity");
+        status.put("next_seq_id", self.queue.next_seq());
+        status.put("avg_ingress_rate", publish);
+        status.put("avg_egress_rate", deliver + no_ack + get + get_no_ack);
+        status.put("avg_ack_ingress_rate", deliver + get);
+        status.put("avg_ack_egress_rate", ack);
+        status
+    }
+}
+
+impl Row for QueueRow {
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.queue.name())
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        let key = |row: &Self| {
+            let definition = row.queue.definition();
+            (Arc::clone(&definition.vhost), definition.name.clone())
+        };
+        let (a, b) = (self.queue.definition(), other.queue.definition());
+        let names = || a.name.cmp(&b.name);
+        match Arc::ptr_eq(&a.vhost, &b.vhost) {
+            true => names(),
+            false => key(self).cmp(&key(other)),
+        }
+    }
+
+    fn key(&self, path: &str) -> Option<Key> {
+        let number = |n: usize| Some(Key::Number(n as f64));
+        let definition = self.queue.definition();
+        match path {
+            "name" => Some(Key::Text(definition.name.clone())),
+            "vhost" => Some(Key::Text(definition.vhost.to_string())),
+            "type" => Some(Key::Text(queue_type(&self.queue).to_owned())),
+            "messages" => number(self.depth().ready + self.depth().unacked),
+            "messages_ready" => number(self.depth().ready),
+            "messages_unacknowledged" => number(self.depth().unacked),
+            "consumers" => number(self.depth().consumers),
+            "memory" => Some(Key::Number(memory(self.depth()) as f64)),
+            "message_bytes" => Some(Key::Number(
+                (self.depth().ready_bytes + self.depth().unacked_bytes) as f64,
+            )),
+            _ => self.message_stats_key(path.strip_prefix("message_stats.")?),
+        }
+    }
+
+    fn render(&self, listing: &Listing) -> Object {
+        let mut object = Object::new();
+        self.definition(&mut object);
+        if !listing.disable_stats {
+            self.live(&mut object, listing);
+        } else if listing.queue_totals {
+            self.totals(&mut object);
+        }
+        object
+    }
+}
+
+impl QueueRow {
+    /// A counter or the rate of one.
+    fn message_stats_key(&self, path: &str) -> Option<Key> {
+        let (name, rate) = match path.strip_suffix("_details.rate") {
+            Some(name) => (name, true),
+            None => (path, false),
+        };
+        let number = |n: f64| Some(Key::Number(n));
+        if name == "deliver_get" {
+            let events = crate::view::details::DELIVERED.map(|event| event as usize);
+            return match rate {
+                true => number(self.queue.track().rates(events).iter().sum()),
+                false => number(delivered(self.counts()) as f64),
+            };
+        }
+        let event = Event::ALL.iter().find(|event| event.name() == name)?;
+        match rate {
+            true => number(self.queue.track().rates([*event as usize])[0]),
+            false => number(self.counts()[*event as usize] as f64),
+        }
+    }
+}
+
+/// The type it was declared with.
+pub(super) fn queue_type(queue: &Queue) -> &'static str {
+    let arguments = queue.definition().arguments.inner();
+    match arguments.get("x-queue-type") {
+        Some(value) if text_is(value, b"quorum") => "quorum",
+        Some(value) if text_is(value, b"stream") => "stream",
+        _ => "classic",
+    }
+}
+
+fn text_is(value: &warren_amqp::AMQPValue, wanted: &[u8]) -> bool {
+    match value {
+        warren_amqp::AMQPValue::LongString(text) => text.as_bytes() == wanted,
+        _ => false,
+    }
+}
+
+/// Bytes a queue takes up, roughly: what it holds and what it needs to hold it.
+fn memory(depth: &Depth) -> u64 {
+    const QUEUE: u64 = 1024;
+    const MESSAGE: u64 = 96;
+    let messages = (depth.ready + depth.unacked) as u64;
+    QUEUE + messages * MESSAGE + depth.ready_bytes + depth.unacked_bytes
+}
+
+/// What the processes of RabbitMQ say; all of it is zero here.
+pub(super) fn no_garbage() -> Object {
+    let mut garbage = Object::new();
+    for name in [
+        "fullsweep_after",
+        "max_heap_size",
+        "min_bin_vheap_size",
+        "min_heap_size",
+        "minor_gcs",
+    ] {
+        garbage.put(name, 0u64);
+    }
+    garbage
+}
