@@ -10,6 +10,7 @@ pub mod auth;
 mod broker;
 pub mod catalog;
 pub mod dead_letter;
+mod explain;
 mod finish;
 mod ids;
 pub mod message;
@@ -26,6 +27,7 @@ mod turn;
 mod vhost;
 
 pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
+pub use explain::{Explanation, Hop, Verdict};
 pub use ids::{ConnectionId, ConsumerId};
 pub use overview::ObjectTotals;
 pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};

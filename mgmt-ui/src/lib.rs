@@ -20,7 +20,7 @@ mod testing;
 mod view;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::extract::DefaultBodyLimit;
@@ -106,6 +106,9 @@ pub(crate) struct Context {
     pub(crate) broker: Arc<Broker>,
     pub(crate) info: Arc<ServerInfo>,
     started: Instant,
+    pub(crate) console: Arc<console::Console>,
+    /// The router itself, for requests from within.
+    router: Arc<OnceLock<Router>>,
 }
 
 impl Context {
@@ -114,6 +117,8 @@ impl Context {
             broker,
             info,
             started: Instant::now(),
+            console: Arc::default(),
+            router: Arc::default(),
         }
     }
 }
@@ -131,14 +136,16 @@ pub fn router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
     };
     let routes = api::routes()
         .into_router()
-        .merge(console::routes())
+        .merge(console::files())
         .route("/mgmt", to("/"))
         .fallback(reply::not_found)
         .layer(from_fn_with_state(ctx.clone(), front::cross_origin))
         .layer(map_response(reply::protect))
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(max_body_size))
-        .with_state(ctx);
+        .with_state(ctx.clone());
+    // Set once: there is one router of each `Context`. It knows no prefix.
+    let _ = ctx.router.set(routes.clone());
     front::behind_prefix(routes, &prefix)
 }
 

@@ -30,6 +30,7 @@ mod tests;
 pub use apply::{Event, apply};
 pub use check::CatalogError;
 pub use command::{BindingDef, Command, DecodeError};
+pub use definitions::json::{from_table as json_from_table, to_table as table_from_json};
 pub use definitions::{Definitions, ImportReport};
 pub use state::{ExchangeDef, PermissionDef, QueueDef, State, UserDef, VhostDef};
 pub use view::{LoadError, load, view_ops};

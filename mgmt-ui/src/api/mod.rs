@@ -8,5 +8,7 @@ use crate::http::Routes;
 
 /// All of them.
 pub(crate) fn routes() -> Routes {
-    Routes::new("API").merge(crate::monitor::routes())
+    Routes::new("API")
+        .merge(crate::monitor::routes())
+        .merge(crate::console::routes())
 }

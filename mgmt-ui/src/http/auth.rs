@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::extract::FromRequestParts;
 use axum::http::header::{ACCEPT, AUTHORIZATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use warren_broker::Broker;
@@ -13,10 +13,15 @@ use warren_broker::auth::{AuthenticatedUser, login};
 
 use super::reply::ApiError;
 use crate::Context;
+use crate::console::sessions::{CONSOLE_HEADER, is_own};
 
 /// The address a request came from; added to it by the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Put to a request nobody waits for at a screen: it does not keep a session alive.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unattended;
 
 /// A user who may use the management API: has one of its tags. As an argument of a handler it
 /// refuses everybody else.
@@ -36,7 +41,10 @@ impl FromRequestParts<Context> for Manager {
 
     async fn from_request_parts(parts: &mut Parts, ctx: &Context) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
-        let user = authenticate(&ctx.broker, &parts.headers, peer)?;
+        let user = match session(parts, ctx, peer) {
+            Some(user) => user?,
+            None => authenticate(&ctx.broker, &parts.headers, peer)?,
+        };
         if !accepts_json(&parts.headers) {
             return Err(ApiError::Empty(StatusCode::NOT_ACCEPTABLE));
         }
@@ -92,16 +100,82 @@ fn authenticate(
     peer: Option<IpAddr>,
 ) -> Result<AuthenticatedUser, ApiError> {
     let (name, password) = credentials(headers)?;
+    check(broker, &name, &password, peer)
+}
+
+/// The user of the console's session, when the request brings that instead of credentials.
+fn session(
+    parts: &Parts,
+    ctx: &Context,
+    peer: Option<IpAddr>,
+) -> Option<Result<AuthenticatedUser, ApiError>> {
+    if parts.headers.contains_key(AUTHORIZATION) {
+        return None;
+    }
+    let attended = parts.extensions.get::<Unattended>().is_none();
+    match ctx.console.sessions.user(&parts.headers, attended) {
+        Some(name) => Some(session_user(
+            ctx,
+            &name,
+            &parts.method,
+            &parts.headers,
+            peer,
+        )),
+        // A challenge would make the browser ask with a dialog of its own.
+        None if parts.headers.contains_key(CONSOLE_HEADER) => {
+            Some(Err(ApiError::Empty(StatusCode::UNAUTHORIZED)))
+        }
+        None => None,
+    }
+}
+
+/// The user of a session: their tags as they are now.
+fn session_user(
+    ctx: &Context,
+    name: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+) -> Result<AuthenticatedUser, ApiError> {
+    if !is_own(method, headers) {
+        return Err(ApiError::NotAuthorised("Not sent by the console"));
+    }
+    let state = ctx.broker.catalog().read();
+    let tags = state.user(name).map(|user| user.tags.clone());
+    let user = AuthenticatedUser {
+        name: name.to_owned(),
+        tags: tags.ok_or(ApiError::Empty(StatusCode::UNAUTHORIZED))?,
+    };
+    drop(state);
+    admit(&ctx.broker, user, peer)
+}
+
+/// Checks name and password, where the request came from, and that the user may be here at all.
+pub(crate) fn check(
+    broker: &Broker,
+    name: &str,
+    password: &str,
+    peer: Option<IpAddr>,
+) -> Result<AuthenticatedUser, ApiError> {
     // The loopback rule is applied after the password: RabbitMQ has a text of its own for it,
     // which must not tell strangers that a user exists.
     let loopback_users = &broker.settings().loopback_users;
     let user =
-        login(broker.catalog(), &name, &password, true, loopback_users).map_err(|refused| {
+        login(broker.catalog(), name, password, true, loopback_users).map_err(|refused| {
             tracing::warn!("HTTP access denied: {refused}");
             ApiError::LoginFailed
         })?;
+    admit(broker, user, peer)
+}
+
+fn admit(
+    broker: &Broker,
+    user: AuthenticatedUser,
+    peer: Option<IpAddr>,
+) -> Result<AuthenticatedUser, ApiError> {
+    let name = &user.name;
     let is_loopback = peer.is_some_and(|ip| ip.to_canonical().is_loopback());
-    if !is_loopback && loopback_users.contains(&name) {
+    if !is_loopback && broker.settings().loopback_users.contains(name) {
         tracing::warn!("HTTP access denied: user '{name}' can only connect via localhost");
         return Err(ApiError::NotAuthorised(
             "User can only log in via localhost",

@@ -18,6 +18,8 @@ pub(crate) enum ApiError {
     NoCredentials,
     /// Wrong ones. RabbitMQ spells it `not_authorized` here and `not_authorised` below.
     LoginFailed,
+    /// A session of the console has ended: asks for nothing, so that no dialog opens.
+    SessionOver,
     /// Right ones that do not suffice: 401 too, which is what clients test for.
     NotAuthorised(&'static str),
     /// No such path or object.
@@ -85,6 +87,7 @@ impl IntoResponse for ApiError {
         let unauthorized = StatusCode::UNAUTHORIZED;
         match self {
             Self::NoCredentials => (unauthorized, challenge).into_response(),
+            Self::SessionOver => unauthorized.into_response(),
             Self::LoginFailed => (
                 unauthorized,
                 challenge,

@@ -9,7 +9,7 @@ use warren_amqp::{AMQPValue, FieldArray, FieldTable, ShortString};
 const MAX_DEPTH: usize = 32;
 
 /// The table for a JSON object. The error says what a table cannot hold.
-pub(super) fn to_table(object: &Map<String, Value>) -> Result<FieldTable, String> {
+pub fn to_table(object: &Map<String, Value>) -> Result<FieldTable, String> {
     table(object, MAX_DEPTH)
 }
 
@@ -57,7 +57,7 @@ fn to_number(number: &Number) -> Result<AMQPValue, String> {
 }
 
 /// The JSON object for a table.
-pub(super) fn from_table(table: &FieldTable) -> Map<String, Value> {
+pub fn from_table(table: &FieldTable) -> Map<String, Value> {
     let entries = table.inner().iter();
     entries
         .map(|(key, value)| (key.as_str().to_owned(), from_value(value)))

@@ -6,7 +6,7 @@
 
 mod export;
 mod import;
-mod json;
+pub(super) mod json;
 mod topology;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,53 @@
+// Definitions: export, and import with a look at what it would change.
+
+import { h } from "../dom.js";
+import { get, post, path } from "../api.js";
+import { plural } from "../format.js";
+import { attempt, button, card, download, field, notice, toast } from "../ui.js";
+import { refresh } from "../live.js";
+
+export function definitions(ctx) {
+  ctx.title("Definitions");
+  const state = { text: "", name: "", parsed: null, error: null, result: null, busy: false };
+  const url = () => (ctx.vhost() ? path("definitions", ctx.vhost()) : "/api/definitions");
+  const read = async (file) => {
+    Object.assign(state, { name: file.name, result: null, error: null, parsed: null });
+    try {
+      state.parsed = JSON.parse(await file.text());
+    } catch (error) {
+      state.error = `${file.name} is not JSON: ${error.message}`;
+    }
+    ctx.redraw();
+  };
+  const send = async (dry) => {
+    state.busy = true;
+    state.error = null;
+    ctx.redraw();
+    try {
+      const result = await post(url() + (dry ? "?dry_run=true" : ""), state.parsed);
+      state.result = dry ? result ?? {} : null;
+      if (!dry) {
+        toast("Definitions imported");
+        state.parsed = null;
+        refresh("/api/");
+      }
+    } catch (error) {
+      state.error = error.message;
+    }
+    state.busy = false;
+    ctx.redraw();
+  };
+  const counts = () => Object.entries(state.parsed ?? {}).filter(([, value]) => Array.isArray(value)).map(([key, value]) => plural(value.length, key.replace(/ies$/, "y").replace(/s$/, ""), key));
+  return {
+    draw: () => [
+      h("h1", "Definitions"), h("p.quiet", "Users, virtual hosts, permissions, parameters, policies, queues, exchanges and bindings as one JSON file, in RabbitMQ's format, both ways."),
+      h("div.columns",
+        card("Export", h("p", ctx.vhost() ? `Everything in virtual host ${ctx.vhost()}.` : "Everything on this broker."), button("Download definitions", () => attempt(async () => download(`definitions-${new Date().toISOString().slice(0, 10)}.json`, JSON.stringify(await get(url()), null, 2)), "Downloaded"), { kind: "primary" })),
+        card("Import", h("div.field", h("label", { for: "file" }, "Definitions file"), h("input", { id: "file", type: "file", accept: ".json,application/json", onchange: (event) => event.target.files[0] && read(event.target.files[0]) })),
+          state.error && notice("bad", state.error),
+          state.parsed && [h("p", `${state.name}: ${counts().join(", ") || "nothing"}.`), h("p.quiet", "Importing adds and changes; it deletes nothing. All or nothing: one bad entry refuses the whole file."),
+            state.result && notice("good", h("strong", "The file is sound. "), Object.entries(state.result).filter(([, v]) => typeof v === "number").map(([k, v]) => `${k}: ${v}`).join(", ")),
+            h("div.actions", button("Try without changing", () => send(true), { why: state.busy ? "Working…" : undefined }), button("Import", () => send(false), { kind: "primary", why: state.busy ? "Working…" : undefined }))])),
+    ],
+  };
+}

@@ -1,0 +1,52 @@
+// The command palette: type a few letters of any queue, exchange, connection, user or page.
+
+import { h } from "./dom.js";
+import { get, query } from "./api.js";
+import { href, go } from "./router.js";
+import { dialog, icon } from "./ui.js";
+
+const PAGES = [["Overview", ""], ["Queues", "queues"], ["Exchanges", "exchanges"], ["Publish a message", "publish"], ["Route tester", "route"], ["Connections", "connections"], ["Channels", "channels"], ["Consumers", "consumers"],
+  ["Virtual hosts", "vhosts"], ["Users", "users"], ["Policies", "policies"], ["Limits", "limits"], ["Definitions", "definitions"], ["Node", "node"]];
+let open = false;
+
+export async function palette() {
+  if (open) return;
+  open = true;
+  let text = "";
+  let found = [];
+  let at = 0;
+  let asked = 0;
+  const results = () => [...PAGES.filter(([label]) => label.toLowerCase().includes(text.toLowerCase())).map(([label, path]) => ({ kind: "page", name: label, to: href(path) })), ...found];
+  await dialog("Go to", (close, redraw) => {
+    const choose = (item) => {
+      close();
+      go(item.to);
+    };
+    const type = async (event) => {
+      text = event.target.value;
+      at = 0;
+      const mine = ++asked;
+      if (text.length > 0) {
+        const answer = await get("/api/console/search" + query({ q: text, limit: 20 })).catch(() => ({ items: [] }));
+        if (mine !== asked) return;
+        found = answer.items.map((item) => ({ ...item, to: item.vhost !== undefined && item.kind !== "connection" ? href(`${item.kind}s`, item.vhost, item.name || "amq.default") : href(`${item.kind}s`, item.name) }));
+      } else found = [];
+      redraw();
+    };
+    const keys = (event) => {
+      const list = results();
+      if (event.key === "ArrowDown") at = Math.min(list.length - 1, at + 1);
+      else if (event.key === "ArrowUp") at = Math.max(0, at - 1);
+      else if (event.key === "Enter" && list[at]) return choose(list[at]);
+      else return;
+      event.preventDefault();
+      redraw();
+    };
+    return h("div.palette",
+      h("input", { role: "combobox", "aria-expanded": "true", "aria-controls": "found", "aria-activedescendant": `found-${at}`, "aria-label": "Name of anything", placeholder: "Queue, exchange, connection, user, page…", oninput: type, onkeydown: keys, autofocus: true, autocomplete: "off", spellcheck: "false" }),
+      h("ul", { id: "found", role: "listbox", "aria-label": "Matches" }, results().slice(0, 30).map((item, i) => h("li", {
+        key: item.to + item.kind, id: `found-${i}`, role: "option", "aria-selected": String(i === at), onclick: () => choose(item),
+      }, icon({ queue: "queue", exchange: "exchange", connection: "plug", user: "user" }[item.kind] ?? "search"), h("span", item.label ?? item.name ?? ""), item.vhost && h("span.quiet", item.vhost), h("span.quiet.kind", item.kind)))));
+  });
+  open = false;
+}
