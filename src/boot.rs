@@ -2,9 +2,10 @@
 //! and disk, the HTTP listeners.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use warren_broker::alarms::Monitor;
+use warren_broker::alarms::{Alarms, Monitor};
 use warren_broker::auth::{DefaultUser, LoopbackUsers, bootstrap};
 use warren_broker::catalog::{Catalog, Definitions};
 use warren_broker::stats::Machine;
@@ -23,6 +24,7 @@ pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
         passwords: config.login.passwords.clone(),
         max_message_size: config.limits.max_message_size,
         sample_interval_ms: config.sample_interval.as_millis() as u64,
+        durability: config.durability,
     };
     let definitions = read_definitions(config)?;
     let prepare = |catalog: &Catalog| match &definitions {
@@ -99,7 +101,7 @@ pub(crate) async fn sample_stats(
     loop {
         let now = clock::now_ms();
         // At multiples of the interval, so that samples of all objects stand at the same times.
-        let wait = std::time::Duration::from_millis(interval - now % interval);
+        let wait = Duration::from_millis(interval - now % interval);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = stopped.wait_for(|stop| *stop) => return,
@@ -116,19 +118,27 @@ pub(crate) async fn sample_stats(
     }
 }
 
-/// Samples memory and disk until the program stops, and has publishers blocked accordingly. A
-/// failed commit log counts as a full disk: nothing can be confirmed any more.
+/// How often the logs are asked whether they can be written.
+const LOG_POLL: Duration = Duration::from_millis(200);
+
+/// Samples memory and disk until the program stops, and has publishers blocked accordingly. A log
+/// that cannot be written counts as a full disk: nothing can be confirmed.
 pub(crate) async fn watch_resources(
     broker: Arc<Broker>,
     monitor: Arc<Monitor>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let (mut sampled, mut next) = (Alarms::default(), Instant::now());
     loop {
-        let mut alarms = monitor.sample();
-        alarms.disk |= broker.log().failure().is_some();
+        if Instant::now() >= next {
+            sampled = monitor.sample();
+            next = Instant::now() + monitor.next_poll();
+        }
+        let mut alarms = sampled;
+        alarms.disk |= broker.stalled().is_some();
         broker.set_alarms(alarms);
         tokio::select! {
-            () = tokio::time::sleep(monitor.next_poll()) => {}
+            () = tokio::time::sleep(LOG_POLL) => {}
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use warren_broker::Durability;
 
 use crate::config::{Config, Draft, ListenAddress, LogLevel, Origin, Problem, Setting};
 use crate::config::{listen_address, read_settings};
@@ -32,6 +33,9 @@ struct Args {
     /// A rabbitmq.conf file, or a folder of .conf files
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// When a persistent message is confirmed: on disk, or in the operating system's hands
+    #[arg(long, value_name = "fsync|os")]
+    durability: Option<String>,
     /// Lowest level logged: debug, info, notice, warning, error, critical or none
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -41,7 +45,8 @@ const ENVIRONMENT: &str = "\
 Tools: `warren ctl` operates a running node, `warren perf` puts load on one; both have --help.
 
 Environment: WARREN_DATA_DIR, WARREN_AMQP_ADDR, WARREN_MANAGEMENT_ADDR, WARREN_PROMETHEUS_ADDR,
-WARREN_NODE_NAME, WARREN_CONFIG and WARREN_LOG_LEVEL stand for the flags of these names.
+WARREN_NODE_NAME, WARREN_CONFIG, WARREN_DURABILITY and WARREN_LOG_LEVEL stand for the flags of these
+names.
 RABBITMQ_CONFIG_FILE, RABBITMQ_NODENAME, RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS and
 RABBITMQ_DEFAULT_VHOST are understood too. Flags count before the environment, the environment
 before the file.";
@@ -181,6 +186,7 @@ impl Loading {
             let result = self.draft.set_node_name(&name, &origin);
             self.problems.extend(result.err());
         }
+        self.durability(either(args.durability, "--durability", "WARREN_DURABILITY"));
         self.level(either(args.log_level, "--log-level", "WARREN_LOG_LEVEL"));
     }
 
@@ -195,6 +201,17 @@ impl Loading {
             (_, Some(address)) => set(&mut self.draft, Some(address)),
             (_, None) => {
                 let text = format!("`{text}` is not HOST:PORT, PORT or off");
+                self.problems.push(Problem::new(&origin, text));
+            }
+        }
+    }
+
+    fn durability(&mut self, given: Option<(String, Origin)>) {
+        let Some((text, origin)) = given else { return };
+        match Durability::parse(&text) {
+            Some(durability) => self.draft.set_durability(durability),
+            None => {
+                let text = format!("`{text}` is not fsync or os");
                 self.problems.push(Problem::new(&origin, text));
             }
         }
@@ -281,6 +298,26 @@ mod tests {
         assert_eq!(
             (config.node_name.as_str(), config.cluster_name.as_str()),
             ("env@h", "env@h")
+        );
+    }
+
+    #[test]
+    fn durability_is_said_by_file_environment_or_flag() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("w.conf");
+        fs::write(&file, "durability = os\n").unwrap();
+        let file = file.to_str().unwrap();
+        let durability = |args: &[&str], env: &[(&str, &str)]| {
+            let args = [args, &["--config", file]].concat();
+            load_from(&args, env).unwrap().durability
+        };
+        let env = [("WARREN_DURABILITY", "fsync")];
+        assert_eq!(durability(&[], &[]), Durability::Os);
+        assert_eq!(durability(&[], &env), Durability::Fsync);
+        assert_eq!(durability(&["--durability", "os"], &env), Durability::Os);
+        assert_eq!(
+            problems(&["--durability", "none"], &[]),
+            ["--durability: `none` is not fsync or os"]
         );
     }
 

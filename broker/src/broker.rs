@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use warren_amqp::ReplyError;
-use warren_storage::{DataDir, MessageLog, OpenError};
+use warren_storage::{DataDir, Durability, MessageLog, OpenError};
 
 use crate::alarms::Alarms;
 use crate::auth::{LoopbackUsers, PasswordRules};
@@ -34,6 +34,8 @@ pub struct Settings {
     pub max_message_size: u64,
     /// How often counters are sampled for rates and history, milliseconds.
     pub sample_interval_ms: u64,
+    /// When a message counts as durable and may be confirmed. Definitions are always synced.
+    pub durability: Durability,
 }
 
 /// What vhosts need of the broker.
@@ -104,7 +106,7 @@ impl Broker {
             next_transient_queue: AtomicU64::new(1),
         });
         let vhosts = recovery::rebuild_vhosts(&shared, now_ms);
-        let log = recovery::recover_messages(&shared, &dir, &vhosts, now_ms)?;
+        let log = recovery::recover_messages(&shared, &dir, settings.durability, &vhosts, now_ms)?;
         let broker = Self {
             settings,
             shared,
@@ -134,6 +136,16 @@ impl Broker {
     /// The commit log.
     pub fn log(&self) -> &MessageLog {
         &self.log
+    }
+
+    /// Why nothing can be made durable, at the moment or for good.
+    pub fn stalled(&self) -> Option<String> {
+        let catalog = self.catalog();
+        let (log, failed) = (&self.log, catalog.failure());
+        failed
+            .or_else(|| log.failure())
+            .or_else(|| log.stalled())
+            .or_else(|| catalog.stalled())
     }
 
     /// Deadlines of queues.

@@ -45,3 +45,4 @@ pub use turn::Turn;
 pub use vhost::{
     BindingRequest, Declared, Exchange, ExchangeRequest, QueueRequest, Vhost, generated_name,
 };
+pub use warren_storage::Durability;

@@ -7,8 +7,8 @@ use dashmap::DashMap;
 use rustc_hash::FxHashMap;
 use warren_exchanges::{Destination, ExchangeKind};
 use warren_storage::{
-    Batch, DataDir, LogOptions, MessageLog, OpenError, QueueId, ReadEnd, ReadError, ReadLimit,
-    RecoveredQueue, Stored,
+    Batch, DataDir, Durability, LogOptions, MessageLog, OpenError, QueueId, ReadEnd, ReadError,
+    ReadLimit, RecoveredQueue, Stored,
 };
 
 use crate::arguments::{alternate_exchange, parse_queue_arguments};
@@ -217,12 +217,17 @@ fn read_queue(
 pub(crate) fn recover_messages(
     shared: &Shared,
     dir: &DataDir,
+    durability: Durability,
     vhosts: &DashMap<String, Arc<Vhost>>,
     now_ms: u64,
 ) -> Result<MessageLog, OpenError> {
     let all = vhosts.iter().flat_map(|vhost| vhost.queues());
     let queues: FxHashMap<QueueId, Arc<Queue>> = all.map(|queue| (queue.id(), queue)).collect();
-    let (log, report) = MessageLog::open(dir, log_options())?;
+    let options = LogOptions {
+        durability,
+        ..log_options()
+    };
+    let (log, report) = MessageLog::open(dir, options)?;
     // With definitions lost to damage, an unknown queue may be one of the lost: keep its messages.
     let keep_unknown = !shared.catalog.damage().is_empty();
     let mut settled = Batch::new();

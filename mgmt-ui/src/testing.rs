@@ -67,6 +67,7 @@ impl Node {
             passwords: PasswordRules::default(),
             max_message_size: 1024,
             sample_interval_ms: 5000,
+            durability: warren_broker::Durability::Fsync,
         };
         let prepare = |catalog: &_| match bootstrap(
             catalog,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use warren_broker::Durability;
 use warren_broker::alarms::{DiskFreeLimit, MemoryWatermark};
 use warren_broker::auth::CredentialValidator;
 
@@ -213,6 +214,11 @@ impl Draft {
     /// `--data-dir`.
     pub(crate) fn set_data_dir(&mut self, dir: PathBuf) {
         self.config.data_dir = dir;
+    }
+
+    /// `--durability`.
+    pub(crate) fn set_durability(&mut self, durability: Durability) {
+        self.config.durability = durability;
     }
 
     /// `--node-name`; the host is added when it is missing.

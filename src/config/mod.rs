@@ -28,6 +28,7 @@ pub(crate) use draft::Draft;
 pub(crate) use files::{Origin, Problem, Setting, read_settings};
 pub(crate) use tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
 pub(crate) use value::{ListenAddress, Secret};
+use warren_broker::Durability;
 use warren_broker::alarms::ResourceLimits;
 use warren_broker::auth::PasswordRules;
 use warren_mgmt_ui::HttpSettings;
@@ -62,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Who may log in, and what a new node starts with.
     pub(crate) login: Login,
+    /// When a message counts as durable and is confirmed.
+    pub(crate) durability: Durability,
     /// When publishers are blocked.
     pub(crate) resources: ResourceLimits,
     /// A definitions file (JSON) to import at every start.
@@ -250,6 +253,7 @@ impl Default for Config {
             },
             limits: Limits::default(),
             login: Login::default(),
+            durability: Durability::Fsync,
             resources: ResourceLimits::default(),
             definitions: None,
             log: LogConfig {

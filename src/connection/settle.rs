@@ -63,8 +63,22 @@ impl Connection {
 
     /// Writes the confirms that are due; asks the log to call back for the rest.
     pub(super) fn answer_confirms(&mut self) {
-        if self.confirming.is_empty() {
+        let Some(mut position) = self.answer_durable() else {
             return;
+        };
+        if position != warren_broker::NEVER && self.context.broker.log().commit_here(position) {
+            match self.answer_durable() {
+                Some(next) => position = next,
+                None => return,
+            }
+        }
+        self.await_log(position);
+    }
+
+    /// Writes the confirms that are due; gives the position the next one waits for.
+    fn answer_durable(&mut self) -> Option<warren_storage::Position> {
+        if self.confirming.is_empty() {
+            return None;
         }
         let log = self.context.broker.log();
         let failed = log.failure().is_some();
@@ -92,9 +106,7 @@ impl Connection {
                 waits.is_some()
             });
         });
-        if let Some(position) = next {
-            self.await_log(position);
-        }
+        next
     }
 
     /// Whether everything the replies stand for is on disk.

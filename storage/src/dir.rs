@@ -115,6 +115,50 @@ impl DataDir {
         Self::prepare(disk, Some(path.to_owned()), Some(lock))
     }
 
+    /// Opens a directory that exists, for looking at it: creates and changes nothing but takes the
+    /// lock.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let disk = Arc::new(RealDisk::new(path.to_owned()));
+        if read_text(&*disk, FORMAT_FILE)?.is_none() {
+            return Err(corrupt(
+                &*disk,
+                FORMAT_FILE,
+                "it is missing: nothing was ever stored here",
+            ));
+        }
+        let unreadable = |source| OpenError::Unreadable {
+            path: path.join(LOCK_FILE),
+            source,
+        };
+        let lock = match File::open(path.join(LOCK_FILE)) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(error)),
+        };
+        match lock.as_ref().map(File::try_lock) {
+            None | Some(Ok(())) => {}
+            Some(Err(TryLockError::WouldBlock)) => {
+                return Err(OpenError::InUse {
+                    path: path.to_owned(),
+                });
+            }
+            Some(Err(TryLockError::Error(source))) => return Err(unreadable(source)),
+        }
+        check_format(&*disk)?;
+        let id = read_text(&*disk, ID_FILE)?
+            .and_then(|text| StorageId::parse(&text))
+            .ok_or_else(|| corrupt(&*disk, ID_FILE, "it does not hold 32 hex digits"))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                disk,
+                id,
+                real: Some(path.to_owned()),
+                _lock: lock,
+            }),
+        })
+    }
+
     /// Opens a directory on a disk of the caller's choosing, without a lock: for tests.
     #[doc(hidden)]
     pub fn on(disk: Arc<dyn Disk>) -> Result<Self, OpenError> {

@@ -51,9 +51,12 @@ pub enum OpenError {
 /// Why a log takes no more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// A write or sync failed. Nothing more becomes durable until a restart.
+    /// The log has ended by a failure. Nothing more becomes durable until a restart.
     #[error("the log has failed: {0}")]
     Failed(String),
+    /// A write or sync failed. It is tried again; what was appended may yet become durable.
+    #[error("the log cannot be written at the moment: {0}")]
+    Stalled(String),
     /// The log has been closed.
     #[error("the log is closed")]
     Closed,

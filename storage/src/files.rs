@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::dir::StorageId;
 use crate::disk::{Disk, DiskFile, join};
-use crate::framing::record::seal_all;
+use crate::framing::record::{reseal_all, seal_all};
 use crate::framing::{FileHeader, FileSeal, FileType, HEADER_BYTES, Seal};
 
 /// Batches of messages of at least this size are handed over, not copied.
@@ -34,6 +34,14 @@ pub(crate) struct Piece {
     /// With `offset` 0: the index in the file's header.
     pub(crate) index: u64,
     pub(crate) bytes: Vec<u8>,
+}
+
+/// Bytes of one file that were given another place.
+pub(crate) struct Moved {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// What is added to offsets.
+    pub(crate) shift: i64,
 }
 
 /// Gathers bytes for the current file and those after it.
@@ -74,9 +82,7 @@ impl PieceBuffer {
     /// Begins the next file, unless nothing stands in this one.
     pub(crate) fn next_file(&mut self) {
         if self.offset > 0 {
-            self.file += 1;
-            self.offset = 0;
-            self.seal = Seal::new(self.storage).file(self.kind, self.file);
+            self.begin_file();
         }
     }
 
@@ -85,14 +91,9 @@ impl PieceBuffer {
     pub(crate) fn append(&mut self, records: &mut Vec<u8>, index: u64) -> usize {
         let before = self.offset;
         if self.offset == 0 {
-            let header = FileHeader {
-                kind: self.kind,
-                storage: self.storage,
-                number: self.file,
-                index,
-            };
+            let header = self.header(index);
             self.push(index, Vec::new());
-            self.extend(&header.encode());
+            self.extend(&header);
             debug_assert_eq!(self.offset, HEADER_BYTES as u64);
         }
         seal_all(records, self.seal, self.offset);
@@ -131,6 +132,61 @@ impl PieceBuffer {
         }
     }
 
+    /// Gives `pieces`, which could not be made durable, and what was gathered since a place in new
+    /// files, and goes on behind it.
+    pub(crate) fn rewrite(&mut self, pieces: &mut Vec<Piece>) -> Vec<Moved> {
+        pieces.append(&mut self.pieces);
+        let mut moved: Vec<Moved> = Vec::new();
+        for piece in pieces.iter_mut() {
+            let old_seal = Seal::new(self.storage).file(self.kind, piece.file);
+            let mut records = if piece.offset == 0 { HEADER_BYTES } else { 0 };
+            let old_offset = piece.offset + records as u64;
+            if moved.last().is_none_or(|last| last.from != piece.file) {
+                self.begin_file();
+                let header = self.header(piece.index);
+                if records == 0 {
+                    piece.bytes.splice(..0, header);
+                } else {
+                    piece.bytes[..HEADER_BYTES].copy_from_slice(&header);
+                }
+                records = HEADER_BYTES;
+                moved.push(Moved {
+                    from: piece.file,
+                    to: self.file,
+                    shift: HEADER_BYTES as i64 - old_offset as i64,
+                });
+                piece.offset = 0;
+            } else {
+                piece.offset = self.offset;
+            }
+            let offset = piece.offset + records as u64;
+            let bytes = &mut piece.bytes[records..];
+            reseal_all(bytes, (old_seal, old_offset), (self.seal, offset));
+            piece.file = self.file;
+            self.offset = piece.offset + piece.bytes.len() as u64;
+        }
+        if moved.is_empty() {
+            self.next_file();
+        }
+        moved
+    }
+
+    fn begin_file(&mut self) {
+        self.file += 1;
+        self.offset = 0;
+        self.seal = Seal::new(self.storage).file(self.kind, self.file);
+    }
+
+    fn header(&self, index: u64) -> [u8; HEADER_BYTES] {
+        let header = FileHeader {
+            kind: self.kind,
+            storage: self.storage,
+            number: self.file,
+            index,
+        };
+        header.encode()
+    }
+
     /// Moves what was gathered into `into`, whose pieces have been written.
     pub(crate) fn take(&mut self, into: &mut Vec<Piece>) {
         let largest = into
@@ -159,6 +215,8 @@ pub(crate) struct FileWriter {
     /// With it, segments are made of dead ones.
     recycle: Option<(StorageId, Arc<Spares>)>,
     current: Option<Current>,
+    /// Files written to by the last call of `write`, and where they ended before.
+    touched: Vec<(u64, u64)>,
 }
 
 /// Dead files that wait to be used again.
@@ -234,7 +292,7 @@ impl Spares {
 /// The file written to.
 struct Current {
     number: u64,
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     /// Behind the last byte written for the log.
     end: u64,
     /// Behind the last byte there is.
@@ -249,6 +307,7 @@ impl FileWriter {
             kind,
             recycle: None,
             current: None,
+            touched: Vec::new(),
         }
     }
 
@@ -258,9 +317,11 @@ impl FileWriter {
         self
     }
 
-    /// Writes and syncs; false if there was nothing to write.
-    pub(crate) fn write(&mut self, pieces: &[Piece]) -> io::Result<bool> {
+    /// Writes and, if asked to, syncs; false if there was nothing to write. After an error:
+    /// [`FileWriter::abandon`].
+    pub(crate) fn write(&mut self, pieces: &[Piece], sync: bool) -> io::Result<bool> {
         let mut created = false;
+        self.touched.clear();
         for piece in pieces {
             created |= piece.offset == 0;
             self.put(piece)?;
@@ -270,7 +331,7 @@ impl FileWriter {
         {
             current.grow_ahead(pieces);
         }
-        if !pieces.is_empty() {
+        if sync && !pieces.is_empty() {
             self.sync()?;
         }
         if created {
@@ -293,6 +354,13 @@ impl FileWriter {
         let Some(current) = &mut self.current else {
             return Err(io::Error::other("no file"));
         };
+        if self
+            .touched
+            .last()
+            .is_none_or(|(last, _)| *last != piece.file)
+        {
+            self.touched.push((piece.file, current.end));
+        }
         current.file.write_at(&piece.bytes, piece.offset)?;
         current.end = piece.offset + piece.bytes.len() as u64;
         current.len = current.len.max(current.end);
@@ -305,7 +373,8 @@ impl FileWriter {
         let recycle = self.recycle.as_ref();
         let spare = recycle.and_then(|(storage, spares)| Some((*storage, spares.take()?)));
         let Some((storage, name)) = spare else {
-            let file = self.disk.create(&path)?;
+            self.touched.push((number, 0));
+            let file = Arc::from(self.disk.create(&path)?);
             let (end, len) = (0, 0);
             return Ok(Current {
                 number,
@@ -315,7 +384,7 @@ impl FileWriter {
             });
         };
         let spare = join(self.dir, &name);
-        let file = self.disk.open(&spare)?;
+        let file: Arc<dyn DiskFile> = Arc::from(self.disk.open(&spare)?);
         let header = FileHeader {
             kind: self.kind,
             storage,
@@ -327,6 +396,9 @@ impl FileWriter {
         file.sync_data()?;
         let len = file.len()?;
         self.disk.rename(&spare, &path)?;
+        self.touched.push((number, 0));
+        // On disk before any record is: a spare file never holds records of a segment to come.
+        self.disk.sync_dir(self.dir)?;
         Ok(Current {
             number,
             file,
@@ -346,6 +418,39 @@ impl FileWriter {
             current.len = current.end;
         }
         current.file.sync_data()
+    }
+
+    /// Takes back, as far as that can be done, what the last call of `write` wrote: it will be
+    /// written again, to other files. Gives the space of the spare files back.
+    pub(crate) fn abandon(&mut self) {
+        self.current = None;
+        while let Some(name) = self.recycle.as_ref().and_then(|(_, spares)| spares.take()) {
+            let path = join(self.dir, &name);
+            if let Err(error) = self.disk.remove(&path) {
+                tracing::warn!("cannot remove {path}: {error}");
+            }
+        }
+        for (number, end) in std::mem::take(&mut self.touched) {
+            let path = self.path(number);
+            let result = match end {
+                0 => self.disk.remove(&path),
+                end => self.disk.open(&path).and_then(|file| {
+                    file.set_len(end)?;
+                    file.sync_data()
+                }),
+            };
+            if let Err(error) = result {
+                // Found again at the next start, it counts once: the later copy.
+                tracing::warn!("cannot take back what was written to {path}: {error}");
+            }
+        }
+    }
+
+    /// The file written to.
+    pub(crate) fn file(&self) -> Option<Arc<dyn DiskFile>> {
+        self.current
+            .as_ref()
+            .map(|current| Arc::clone(&current.file))
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -6,6 +6,7 @@
 //! ```text
 //!   log/          messages: Batch -> MessageLog -> segments <n>.wlog        group commit, an index in memory
 //!   definitions/  commands: CommandLog -> <n>.clog, snapshot-<i>.snap, view/ (sled, never the truth)
+//!   check/        a directory at rest: what is in it, what is damaged, repairing it
 //!   commit        the group commit both share: gather under a short lock, write, sync, tell
 //!   framing/      file header, record, finding the next good record after a bad one
 //!   disk/         the seam to the file system, with one in memory that loses power on request
@@ -15,6 +16,7 @@
 //! The promise: what was reported durable is there after a kill or a power cut at any moment; a
 //! damaged byte costs one record and is reported. The bytes are described in `FORMAT.md`.
 
+pub mod check;
 mod commit;
 mod definitions;
 mod dir;
@@ -24,7 +26,7 @@ mod files;
 mod framing;
 mod log;
 
-pub use commit::Durable;
+pub use commit::{Durability, Durable};
 pub use definitions::{CommandLog, Definitions, ViewOps};
 pub use dir::{DataDir, StorageId};
 pub use error::{LogError, OpenError};

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_disk_is_told_apart_and_changes_nothing_more() {
+    fn a_disk_that_fails_is_waited_for() {
         let disk = MemDisk::new();
         let catalog = open(&disk).unwrap();
         disk.fail(Some(Op::Sync));
@@ -326,12 +326,17 @@ mod tests {
             Err(CatalogError::Log(_))
         ));
         assert_eq!(catalog.durable_index(), 0);
-        assert!(catalog.failure().is_some());
+        assert!(catalog.stalled().is_some() && catalog.failure().is_none());
+        let second = catalog.propose(commands().remove(1)).unwrap();
+        assert!(catalog.wait_durable(second.index).is_err());
+        disk.fail(None);
+        while catalog.wait_durable(second.index).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         let state = catalog.read().clone();
-        let error = catalog.propose(commands().remove(1)).unwrap_err();
-        assert!(matches!(error, CatalogError::Log(_)));
-        assert_eq!(*catalog.read(), state);
         catalog.close();
+        disk.crash(&mut |_| 0);
+        assert_eq!(*open(&disk).unwrap().read(), state);
     }
 
     #[test]

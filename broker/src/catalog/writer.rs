@@ -131,6 +131,11 @@ impl Catalog {
         self.auth_version.load(Ordering::Acquire)
     }
 
+    /// Why nothing becomes durable at the moment: see [`CommandLog::stalled`].
+    pub fn stalled(&self) -> Option<String> {
+        self.log.stalled()
+    }
+
     /// Why the log failed, if it did.
     pub fn failure(&self) -> Option<String> {
         self.log.failure()

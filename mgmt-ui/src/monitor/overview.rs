@@ -64,6 +64,8 @@ fn describe(ctx: &Context, user: &AuthenticatedUser, listing: &Listing) -> Objec
     answer.put("disable_stats", listing.disable_stats);
     answer.put("enable_queue_totals", listing.queue_totals);
     answer.put("default_queue_type", "classic");
+    // Not RabbitMQ's: what a confirm stands for.
+    answer.put("durability", settings.durability.as_str());
     answer.put("is_op_policy_updating_enabled", true);
     if user.may_monitor() {
         whole_node(ctx, listing, &mut answer);
@@ -203,6 +205,7 @@ mod tests {
         assert_eq!(answer.header("cache-control"), Some("no-cache"));
         let overview = answer.json();
         assert_eq!(overview["product_name"], "Warren");
+        assert_eq!(overview["durability"], "fsync");
         assert_eq!(overview["product_version"], "9.9.9");
         assert_eq!(overview["rabbitmq_version"], "3.13.7");
         assert_eq!(overview["node"], "warren@test");

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use warren_broker::Durability;
+
 use super::Key;
 use crate::config::value::{BadValue, bytes, fraction, number, put, text};
 
@@ -15,6 +17,18 @@ pub(super) const KEYS: &[Key] = &[
         accepts: "a path",
         doc: "Folder of everything that outlives the process. Not a RabbitMQ key.",
         set: |d, _, v| put(&mut d.config.data_dir, text(v).map(PathBuf::from)),
+    },
+    Key {
+        name: "durability",
+        default: "fsync",
+        accepts: "`fsync` or `os`",
+        doc: "When a persistent message is confirmed: once it is on disk (`fsync`), or once the \
+              operating system has it (`os`), which survives a crash of the program but not the loss \
+              of power. Definitions are always synced. Not a RabbitMQ key.",
+        set: |d, _, v| {
+            let durability = Durability::parse(v).ok_or(BadValue::Form);
+            put(&mut d.config.durability, durability)
+        },
     },
     Key {
         name: "cluster_name",

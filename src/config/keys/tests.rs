@@ -110,6 +110,7 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "anonymous_login_pass" => (name, "secret", vec![("anonymous_login_user", "a")]),
         "tcp_listen_options.nodelay" | "log.console" => alone(name, "false"),
         "tcp_listen_options.keepalive" | "proxy_protocol" => alone(name, "true"),
+        "durability" => alone(name, "os"),
         "log.console.level" => alone(name, "debug"),
         "log.console.formatter" => alone(name, "json"),
         "log.file.level" => (name, "error", vec![("log.file", "a.log")]),

@@ -13,7 +13,7 @@ use super::recovery::{self, Definitions, Recovered};
 use super::sled_view::SledView;
 use super::view::{MemoryView, View};
 use super::{COMMAND, snapshot};
-use crate::commit::{Added, Committer, Durable, Gather, Sink};
+use crate::commit::{Added, Committer, Durability, Durable, Gather, Pace, Sink};
 use crate::dir::{DEFINITIONS_DIR, DataDir};
 use crate::error::{LogError, OpenError};
 use crate::files::{FileWriter, Piece, PieceBuffer};
@@ -21,7 +21,7 @@ use crate::framing::FileType;
 use crate::framing::record::{begin, finish};
 
 /// Folder of the view, within the folder of the definitions.
-const VIEW_DIR: &str = "view";
+pub(crate) const VIEW_DIR: &str = "view";
 /// The log may grow to this size before a snapshot is taken,
 const SNAPSHOT_BYTES: u64 = 4 << 20;
 /// and to this many times the size of the view,
@@ -94,12 +94,17 @@ impl CommandLog {
             roll,
         };
         let end = found.next_index - 1;
-        let commit = Committer::start("command-log", gathered, writer, end, VIEW_DELAY).map_err(
-            |source| OpenError::Unwritable {
-                path: dir.path(),
-                source,
-            },
-        )?;
+        let pace = Pace {
+            idle: VIEW_DELAY,
+            durability: Durability::Fsync,
+        };
+        let commit =
+            Committer::start("command-log", gathered, writer, end, pace).map_err(|source| {
+                OpenError::Unwritable {
+                    path: dir.path(),
+                    source,
+                }
+            })?;
         Ok((
             Self {
                 inner: Arc::new(Inner { commit, changes }),
@@ -146,6 +151,12 @@ impl CommandLog {
         self.inner.commit.poke();
     }
 
+    /// Why nothing becomes durable at the moment: the last write or sync failed. It is tried again
+    /// every second.
+    pub fn stalled(&self) -> Option<String> {
+        self.inner.commit.stalled()
+    }
+
     /// Why the log takes no more, if it has failed.
     pub fn failure(&self) -> Option<String> {
         self.inner.commit.failure()
@@ -173,6 +184,12 @@ impl Gather for Gathered {
 
     fn take(&mut self, work: &mut Vec<Piece>) {
         self.pieces.take(work);
+    }
+
+    fn rewrite(&mut self, work: &mut Vec<Piece>) -> Option<u64> {
+        self.pieces.rewrite(work);
+        // Indexes stay what they are.
+        Some(self.next_index - 1)
     }
 }
 
@@ -222,8 +239,12 @@ struct Writer {
 }
 
 impl Sink<Vec<Piece>> for Writer {
-    fn commit(&mut self, pieces: &mut Vec<Piece>) -> io::Result<bool> {
-        self.writer.write(pieces)
+    fn commit(&mut self, pieces: &mut Vec<Piece>, sync: bool) -> io::Result<bool> {
+        self.writer.write(pieces, sync)
+    }
+
+    fn abandon(&mut self) {
+        self.writer.abandon();
     }
 
     fn committed(&mut self, pieces: &mut Vec<Piece>, durable: u64) {

@@ -13,18 +13,19 @@
 
 mod log;
 mod recovery;
-mod sled_view;
-mod snapshot;
+pub(crate) mod sled_view;
+pub(crate) mod snapshot;
 #[cfg(test)]
 mod tests;
-mod view;
+pub(crate) mod view;
 
+pub(crate) use log::VIEW_DIR;
 pub use log::{CommandLog, ViewOps};
 pub use recovery::Definitions;
 
 /// A record with a command: `index u64 | command`.
-const COMMAND: u8 = 32;
+pub(crate) const COMMAND: u8 = 32;
 /// A record of a snapshot with an entry of the view: `key length varint | key | value`.
-const ENTRY: u8 = 33;
+pub(crate) const ENTRY: u8 = 33;
 /// The last record of a snapshot: `number of entries u64`.
-const END: u8 = 34;
+pub(crate) const END: u8 = 34;

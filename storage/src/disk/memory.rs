@@ -62,6 +62,8 @@ enum NameChange {
 struct File {
     now: Vec<u8>,
     durable: Vec<u8>,
+    /// What the next sync would save. A sync that fails forgets it: as with Linux, a later one
+    /// succeeds and saves only what was written in between.
     unsynced: Vec<Change>,
 }
 
@@ -426,10 +428,18 @@ impl DiskFile for Handle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.with(Some(Op::Sync), |state| {
+        let synced = self.with(Some(Op::Sync), |state| {
             let file = &mut state.files[self.file];
-            file.durable.clone_from(&file.now);
-            file.unsynced.clear();
-        })
+            for change in file.unsynced.drain(..) {
+                change.apply(&mut file.durable);
+            }
+        });
+        if synced.is_err() {
+            let mut state = self.state.lock();
+            if state.age == self.age && state.fail == Some(Op::Sync) {
+                state.files[self.file].unsynced.clear();
+            }
+        }
+        synced
     }
 }

@@ -101,6 +101,22 @@ pub(crate) fn seal_all(bytes: &mut [u8], seal: FileSeal, offset: u64) {
     }
 }
 
+/// Ties sealed records to another place: from one file and offset of the first to another.
+pub(crate) fn reseal_all(bytes: &mut [u8], from: (FileSeal, u64), to: (FileSeal, u64)) {
+    let mut at = 0;
+    while at + RECORD_HEADER <= bytes.len() {
+        let header = &mut bytes[at..at + RECORD_HEADER];
+        let (len, kind) = (word(header, 0), header[4]);
+        let what = len_and_kind(len, kind);
+        let (old_mask, _) = from.0.at(from.1 + at as u64, what);
+        let (mask, check) = to.0.at(to.1 + at as u64, what);
+        header[5..8].copy_from_slice(&check.to_le_bytes()[..3]);
+        let crc = word(header, 8) ^ old_mask ^ mask;
+        header[8..12].copy_from_slice(&crc.to_le_bytes());
+        at += padded(len as usize);
+    }
+}
+
 /// What stands at an offset of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Check {
@@ -153,6 +169,16 @@ pub(crate) fn length(bytes: &[u8], at: usize, base: u64, seal: FileSeal) -> Opti
     let (len, kind) = (word(header, 0), header[4]);
     let (_, expected) = seal.at(base + at as u64, len_and_kind(len, kind));
     (word(header, 4) >> 8 == expected).then_some(padded(len as usize))
+}
+
+/// Kind and body, as far as it is there, of the record at `at`, if its header can be trusted.
+pub(crate) fn claimed(bytes: &[u8], at: usize, seal: FileSeal) -> Option<(u8, Range<usize>)> {
+    let header = bytes.get(at..at + RECORD_HEADER)?;
+    let (len, kind) = (word(header, 0), header[4]);
+    let (_, expected) = seal.at(at as u64, len_and_kind(len, kind));
+    let body = at + RECORD_HEADER;
+    let end = body.saturating_add(len as usize).min(bytes.len());
+    (word(header, 4) >> 8 == expected).then_some((kind, body..end))
 }
 
 /// CRC32C of length, kind and body; `record` ends with the body.

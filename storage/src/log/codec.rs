@@ -72,6 +72,27 @@ pub(crate) fn read<'a>(
     walk(kind, body, entry).ok_or(Malformed)
 }
 
+/// The targets of the messages in a record whose body is damaged, as far as the body still makes
+/// sense. Nothing of it can be relied on.
+pub(crate) fn targets_of_damaged(kind: u8, mut body: &[u8], targets: &mut Vec<(QueueId, Seq)>) {
+    match kind {
+        MESSAGE => targets.extend(message(&mut body).iter().flat_map(Message::targets)),
+        TX => {
+            while let Some((kind, rest)) = body.split_first() {
+                let Some((len, rest)) = rest.split_first_chunk() else {
+                    return;
+                };
+                let inner = rest.len().min(u32::from_le_bytes(*len) as usize);
+                if *kind == MESSAGE {
+                    targets_of_damaged(MESSAGE, &rest[..inner], targets);
+                }
+                body = &rest[inner..];
+            }
+        }
+        _ => {}
+    }
+}
+
 fn walk<'a>(kind: u8, mut body: &'a [u8], entry: &mut dyn FnMut(Entry<'a>)) -> Option<()> {
     if kind != TX {
         return single(kind, body, entry);

@@ -19,9 +19,9 @@ use super::{QueueId, Seq};
 use crate::dir::LOG_DIR;
 use crate::disk::{Disk, DiskFile, join, read_whole};
 
-const FILE: &str = "delivered";
+pub(crate) const FILE: &str = "delivered";
 const NEW_FILE: &str = "delivered.new";
-const SLOT_BYTES: usize = 24;
+pub(crate) const SLOT_BYTES: usize = 24;
 
 /// The slots. An error while writing one is logged once and costs only exactness after a crash.
 pub(super) struct DeliveredMarks {
@@ -94,7 +94,7 @@ fn encode(queue: QueueId, seq: Seq) -> [u8; SLOT_BYTES] {
     slot
 }
 
-fn decode(slot: &[u8]) -> Option<(QueueId, Seq)> {
+pub(crate) fn decode(slot: &[u8]) -> Option<(QueueId, Seq)> {
     let (queue, rest) = slot.split_first_chunk::<8>()?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
     let (crc, _) = rest.split_first_chunk::<4>()?;

@@ -178,6 +178,8 @@ impl Core {
         if segments.is_empty() {
             return true;
         }
+        // What was copied from them, or settles messages in them, must not be lost after them.
+        self.commit.wait_synced();
         let numbers: Vec<u64> = segments.iter().map(|segment| (*segment).into()).collect();
         match self.shared.spares.retire(&numbers) {
             Ok(()) => {

@@ -19,9 +19,9 @@
 
 mod batch;
 mod blocks;
-mod codec;
+pub(crate) mod codec;
 mod compaction;
-mod delivered;
+pub(crate) mod delivered;
 mod index;
 mod keeper;
 #[allow(clippy::module_inception)]

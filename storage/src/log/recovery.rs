@@ -247,7 +247,7 @@ impl Recovery<'_> {
         let unwritable = |source| unwritable(self.disk, &path(segment), source);
         if let Some(at) = at {
             let torn = (self.bytes.len() - at) as u64;
-            tracing::warn!("segment {segment}: cut {torn} bytes of an unfinished write");
+            tracing::info!("segment {segment} ends at {at}: {torn} bytes behind it were cut off");
             self.result.report.cut_tail_bytes += torn;
             file.set_len(at as u64).map_err(unwritable)?;
         }

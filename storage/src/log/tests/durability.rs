@@ -78,69 +78,6 @@ fn what_nobody_waits_for_is_written_soon_and_together() {
 }
 
 #[test]
-fn after_a_failure_nothing_more_is_durable() {
-    for op in [Op::Write, Op::Sync, Op::Name, Op::SyncDir] {
-        let disk = MemDisk::new();
-        let (log, ..) = open(&disk, 100);
-        let first = log.append(&mut one(1, b"first"), true).unwrap().end;
-        log.wait_durable(first).unwrap();
-        disk.fail(Some(op));
-        // A segment of its own, so that all kinds of calls are needed.
-        let second = log.append(&mut one(2, &[0; 100]), true).unwrap().end;
-        let waiter = witness(&disk, "first");
-        log.when_durable(second, Arc::clone(&waiter) as Arc<dyn Durable>);
-        assert!(
-            matches!(log.wait_durable(second), Err(LogError::Failed(_))),
-            "{op:?}"
-        );
-        disk.fail(None);
-        assert!(log.failure().unwrap().contains("made to fail"));
-        assert!(matches!(
-            log.append(&mut one(3, b"third"), true),
-            Err(LogError::Failed(_))
-        ));
-        assert!(matches!(log.close(), Err(LogError::Failed(_))));
-        assert_eq!(log.durable_up_to(), first);
-        // Called although it failed, and from then on at once.
-        assert_eq!(waiter.called.load(Ordering::SeqCst), 1);
-        log.when_durable(second, Arc::clone(&waiter) as Arc<dyn Durable>);
-        assert_eq!(waiter.called.load(Ordering::SeqCst), 2);
-        disk.crash(&mut |_| 0);
-        assert_eq!(open(&disk, 100).2.len(), 1, "{op:?}");
-    }
-}
-
-#[test]
-fn a_full_disk_loses_nothing_that_was_durable() {
-    let disk = MemDisk::new();
-    let (log, ..) = open(&disk, 1000);
-    disk.set_capacity(Some(5000));
-    let mut durable = 0;
-    for seq in 0.. {
-        match log
-            .append(&mut one(seq, &[1; 90]), true)
-            .and_then(|a| log.wait_durable(a.end))
-        {
-            Ok(()) => durable = seq + 1,
-            Err(error) => {
-                assert!(matches!(error, LogError::Failed(_)));
-                break;
-            }
-        }
-    }
-    drop(log);
-    disk.set_capacity(None);
-    disk.crash(&mut |n| n - 1);
-    let (_, report, seen) = open(&disk, 1000);
-    assert!(
-        seen.len() as u64 >= durable && durable > 20,
-        "{} of {durable}",
-        seen.len()
-    );
-    assert!(report.damaged.is_empty());
-}
-
-#[test]
 fn closing_writes_what_is_left_and_takes_no_more() {
     let disk = MemDisk::new();
     let (log, ..) = open(&disk, 1 << 20);

@@ -5,6 +5,7 @@ mod damage;
 mod durability;
 mod model;
 mod recycle;
+mod stall;
 
 use std::sync::Arc;
 
