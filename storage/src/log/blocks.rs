@@ -7,16 +7,19 @@
 //! ```
 //!
 //! A backlog costs 12 bytes a message; a queue with three messages costs three slots. Messages
-//! that come and go reuse blocks: the steady state allocates nothing.
+//! that come and go reuse blocks: the steady state allocates nothing. Beyond a configured amount of
+//! memory, blocks between the first and the last of a queue go to a scratch file (`spill`), those
+//! filled last first, and come back when a message in them is settled or looked up.
 
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::Seq;
+use super::spill::Spill;
+use super::{QueueId, Seq};
 
 /// Numbers per block.
-pub(crate) const BLOCK: u64 = 1024;
+pub(crate) const BLOCK: u64 = if cfg!(test) { 16 } else { 1024 };
 /// Blocks kept for reuse.
 const POOLED: usize = 256;
 /// What a record has besides its weight, about: header, target, properties.
@@ -49,6 +52,24 @@ impl Slot {
         self.segment != 0
     }
 
+    pub(crate) fn encode(self) -> [u8; 12] {
+        let (segment, place) = (self.segment.to_le_bytes(), self.place.to_le_bytes());
+        let mut bytes = [0; 12];
+        bytes[..4].copy_from_slice(&segment);
+        bytes[4..8].copy_from_slice(&place);
+        bytes[8..].copy_from_slice(&self.weight.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8; 12]) -> Self {
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
+        Self {
+            segment: word(0),
+            place: word(4),
+            weight: word(8),
+        }
+    }
+
     pub(crate) fn segment(self) -> u32 {
         self.segment
     }
@@ -75,9 +96,32 @@ pub(crate) struct Pool {
     free: Vec<Vec<Slot>>,
     /// Slots allocated to blocks.
     slots: usize,
+    /// Bytes the blocks in use may take, and where the others go.
+    spill: Option<(usize, Spill)>,
+    /// Blocks that may go, those to go first at the end. Some are gone.
+    pub(crate) cold: VecDeque<(QueueId, u64)>,
 }
 
 impl Pool {
+    /// Beyond `limit` bytes, blocks go to `spill`.
+    pub(crate) fn spilling(limit: usize, spill: Spill) -> Self {
+        Self {
+            spill: Some((limit, spill)),
+            ..Self::default()
+        }
+    }
+
+    /// More memory is in use than there should be.
+    pub(crate) fn is_over(&self) -> bool {
+        let used = self.bytes();
+        self.spill.as_ref().is_some_and(|(limit, _)| used > *limit)
+    }
+
+    /// So many entries of `cold` that most must be of blocks that are gone.
+    pub(crate) fn has_stale(&self) -> bool {
+        self.cold.len() > 1024 + 4 * (self.slots / BLOCK as usize)
+    }
+
     fn take(&mut self) -> Vec<Slot> {
         let slots = self.free.pop().unwrap_or_default();
         self.slots += slots.capacity();
@@ -93,7 +137,6 @@ impl Pool {
     }
 
     /// Bytes of the blocks in use.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.slots * size_of::<Slot>()
     }
@@ -107,6 +150,10 @@ struct Block {
     /// Slots at the front that are dead.
     head: u16,
     live: u16,
+    /// With the slots in the scratch file: how many they are.
+    len: u16,
+    /// With the slots in the scratch file: their place there.
+    away: Option<u32>,
     slots: Vec<Slot>,
 }
 
@@ -118,6 +165,8 @@ impl Block {
             first,
             head: 0,
             live: 0,
+            len: 0,
+            away: None,
             slots,
         }
     }
@@ -132,10 +181,47 @@ impl Block {
         (at < self.slots.len()).then_some(at)
     }
 
+    /// Brings the slots back from the scratch file.
+    fn bring(&mut self, id: QueueId, pool: &mut Pool) {
+        let Some(place) = self.away.take() else {
+            return;
+        };
+        let mut slots = pool.take();
+        let before = slots.capacity();
+        if let Some((_, spill)) = &mut pool.spill {
+            spill.read(place, self.len.into(), &mut slots);
+            spill.free(place);
+        }
+        pool.slots += slots.capacity() - before;
+        self.slots = slots;
+        pool.cold.push_front((id, self.number));
+    }
+
+    /// Sends the slots to the scratch file.
+    fn send(&mut self, pool: &mut Pool) {
+        if self.away.is_none()
+            && let Some((_, spill)) = &mut pool.spill
+        {
+            self.away = spill.write(&self.slots);
+            if self.away.is_some() {
+                self.len = self.slots.len() as u16;
+                pool.give(std::mem::take(&mut self.slots));
+            }
+        }
+    }
+
+    /// Gives the memory back, or the place in the scratch file.
+    fn release(&mut self, pool: &mut Pool) {
+        pool.give(std::mem::take(&mut self.slots));
+        if let (Some(place), Some((_, spill))) = (self.away.take(), &mut pool.spill) {
+            spill.free(place);
+        }
+    }
+
     /// Indexes of the slots from `first` to `last`.
     fn range(&self, first: Seq, last: Seq) -> std::ops::Range<usize> {
         let base = self.number * BLOCK + u64::from(self.first);
-        let end = self.slots.len();
+        let end = self.away.map_or(self.slots.len(), |_| self.len.into());
         let clamp = |n: u64| usize::try_from(n).unwrap_or(end).min(end);
         let from = clamp(first.saturating_sub(base)).max(self.head.into());
         let to = last
@@ -201,8 +287,8 @@ pub(crate) struct DeliveryCount {
 }
 
 /// The live messages of a queue and the marks that concern them.
-#[derive(Default)]
 pub(crate) struct QueueIndex {
+    id: QueueId,
     blocks: VecDeque<Block>,
     live: u64,
     /// Handed out up to here, and the newest segment that says so.
@@ -213,6 +299,17 @@ pub(crate) struct QueueIndex {
 }
 
 impl QueueIndex {
+    pub(crate) fn new(id: QueueId) -> Self {
+        Self {
+            id,
+            blocks: VecDeque::new(),
+            live: 0,
+            delivered: None,
+            marked_in: 0,
+            counts: None,
+        }
+    }
+
     /// Live messages.
     pub(crate) fn live(&self) -> u64 {
         self.live
@@ -259,10 +356,12 @@ impl QueueIndex {
             Err(at) => {
                 let block = Block::new(number, (seq % BLOCK) as u16, pool);
                 self.blocks.insert(at, block);
+                self.cool(at, pool);
                 at
             }
         };
         let block = &mut self.blocks[at];
+        block.bring(self.id, pool);
         let before = std::mem::replace(block.slot(seq, pool), slot);
         if before.live() {
             return Some(before);
@@ -272,18 +371,63 @@ impl QueueIndex {
         None
     }
 
-    pub(crate) fn get(&self, seq: Seq) -> Option<Slot> {
-        let block = &self.blocks[self.find(seq / BLOCK).ok()?];
+    /// A block was inserted: it, or the one that was first or last before, is between others now.
+    fn cool(&mut self, inserted: usize, pool: &mut Pool) {
+        let last = self.blocks.len() - 1;
+        let between = match inserted {
+            0 => 1,
+            at if at == last => last - 1,
+            at => at,
+        };
+        if pool.spill.is_some() && between > 0 && between < last {
+            pool.cold.push_back((self.id, self.blocks[between].number));
+        }
+    }
+
+    /// Whether a block could go to the scratch file.
+    pub(crate) fn can_spill(&self, number: u64) -> bool {
+        let between = |at: &usize| *at > 0 && at + 1 < self.blocks.len();
+        let at = self.find(number).ok().filter(between);
+        at.is_some_and(|at| self.blocks[at].away.is_none())
+    }
+
+    /// Sends a block to the scratch file, if it is neither the first nor the last.
+    pub(crate) fn spill(&mut self, number: u64, pool: &mut Pool) {
+        if self.can_spill(number)
+            && let Ok(at) = self.find(number)
+        {
+            self.blocks[at].send(pool);
+        }
+    }
+
+    /// Sends back what has just come, while there is too much in memory.
+    pub(crate) fn spill_back(&mut self, pool: &mut Pool) {
+        while pool.is_over()
+            && let Some((id, number)) = pool.cold.pop_front()
+        {
+            if id != self.id {
+                return pool.cold.push_front((id, number));
+            }
+            self.spill(number, pool);
+        }
+    }
+
+    /// Where a message stands, if it is live.
+    pub(crate) fn get(&mut self, seq: Seq, pool: &mut Pool) -> Option<Slot> {
+        let at = self.find(seq / BLOCK).ok()?;
+        let block = &mut self.blocks[at];
+        block.bring(self.id, pool);
         let slot = block.slots[block.at(seq)?];
         slot.live().then_some(slot)
     }
 
     /// Puts a live message in another place.
-    pub(crate) fn replace(&mut self, seq: Seq, slot: Slot) {
-        if let Ok(at) = self.find(seq / BLOCK)
-            && let Some(at_slot) = self.blocks[at].at(seq)
-        {
-            self.blocks[at].slots[at_slot] = slot;
+    pub(crate) fn replace(&mut self, seq: Seq, slot: Slot, pool: &mut Pool) {
+        if let Ok(at) = self.find(seq / BLOCK) {
+            self.blocks[at].bring(self.id, pool);
+            if let Some(at_slot) = self.blocks[at].at(seq) {
+                self.blocks[at].slots[at_slot] = slot;
+            }
         }
     }
 
@@ -299,7 +443,11 @@ impl QueueIndex {
         let counts = &mut self.counts;
         let mut empty = false;
         while let Some(block) = self.blocks.get_mut(at).filter(|b| b.number <= last / BLOCK) {
-            for slot in block.range(first, last) {
+            let range = block.range(first, last);
+            if !range.is_empty() {
+                block.bring(self.id, pool);
+            }
+            for slot in range {
                 let seq = block.seq(slot);
                 if let Some(slot) = block.take(slot) {
                     self.live -= 1;
@@ -309,33 +457,30 @@ impl QueueIndex {
                     taken(seq, slot);
                 }
             }
-            empty |= block.live == 0;
+            if block.live == 0 {
+                empty = true;
+                block.release(pool);
+            }
             at += 1;
         }
         if empty {
-            self.drop_empty(first / BLOCK, last / BLOCK, pool);
+            self.drop_empty(first / BLOCK, last / BLOCK);
         }
     }
 
-    /// Gives back the blocks in the range that hold nothing.
-    fn drop_empty(&mut self, first: u64, last: u64, pool: &mut Pool) {
+    /// Removes the blocks in the range that hold nothing.
+    fn drop_empty(&mut self, first: u64, last: u64) {
         while self.blocks.front().is_some_and(|block| block.live == 0) {
-            if let Some(block) = self.blocks.pop_front() {
-                pool.give(block.slots);
-            }
+            self.blocks.pop_front();
         }
         while self.blocks.back().is_some_and(|block| block.live == 0) {
-            if let Some(block) = self.blocks.pop_back() {
-                pool.give(block.slots);
-            }
+            self.blocks.pop_back();
         }
         let from = self.find(first).unwrap_or_else(|at| at);
         let to = self.find(last).map_or_else(|at| at, |at| at + 1);
         for at in (from..to).rev() {
-            if self.blocks[at].live == 0
-                && let Some(block) = self.blocks.remove(at)
-            {
-                pool.give(block.slots);
+            if self.blocks[at].live == 0 {
+                self.blocks.remove(at);
             }
         }
     }
@@ -344,20 +489,37 @@ impl QueueIndex {
     pub(crate) fn clear(&mut self, pool: &mut Pool) {
         self.blocks
             .drain(..)
-            .for_each(|block| pool.give(block.slots));
+            .for_each(|mut block| block.release(pool));
         self.live = 0;
         self.counts = None;
     }
 
     /// Calls `see` for what is live between the numbers, ascending, until it says false.
-    pub(crate) fn each(&self, first: Seq, last: Seq, see: &mut dyn FnMut(Seq, Slot) -> bool) {
+    /// Blocks in the scratch file stay there.
+    pub(crate) fn each(
+        &self,
+        first: Seq,
+        last: Seq,
+        pool: &Pool,
+        see: &mut dyn FnMut(Seq, Slot) -> bool,
+    ) {
+        let mut read = Vec::new();
         let at = self.find(first / BLOCK).unwrap_or_else(|at| at);
         for block in self.blocks.range(at..) {
             if block.number > last / BLOCK {
                 return;
             }
-            for slot in block.range(first, last) {
-                if block.slots[slot].live() && !see(block.seq(slot), block.slots[slot]) {
+            let range = block.range(first, last);
+            let slots = match (block.away, &pool.spill) {
+                (Some(place), Some((_, spill))) if !range.is_empty() => {
+                    spill.read(place, block.len.into(), &mut read);
+                    &read
+                }
+                (Some(_), _) => continue,
+                (None, _) => &block.slots,
+            };
+            for slot in range {
+                if slots[slot].live() && !see(block.seq(slot), slots[slot]) {
                     return;
                 }
             }
@@ -365,8 +527,8 @@ impl QueueIndex {
     }
 
     /// Notes a count, if the message is live; true if so.
-    pub(crate) fn count(&mut self, seq: Seq, count: u32, segment: u32) -> bool {
-        if self.get(seq).is_none() {
+    pub(crate) fn count(&mut self, seq: Seq, count: u32, segment: u32, pool: &mut Pool) -> bool {
+        if self.get(seq, pool).is_none() {
             return false;
         }
         let known = self.counts.get_or_insert_default().entry(seq);
@@ -387,10 +549,12 @@ impl QueueIndex {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::MemDisk;
 
     fn slot(n: u32) -> Slot {
         Slot::new(n + 1, n * 4, n, (n % 8) as u8)
@@ -407,7 +571,7 @@ mod tests {
 
     #[test]
     fn a_backlog_costs_twelve_bytes_a_message() {
-        let (mut queue, mut pool) = (QueueIndex::default(), Pool::default());
+        let (mut queue, mut pool) = (QueueIndex::new(QueueId(1)), Pool::default());
         for seq in 0..100_000 {
             queue.set(seq, slot(1), &mut pool);
         }
@@ -416,7 +580,7 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_takes_little_and_gives_it_back() {
-        let (mut queue, mut pool) = (QueueIndex::default(), Pool::default());
+        let (mut queue, mut pool) = (QueueIndex::new(QueueId(1)), Pool::default());
         for seq in 0..100_000u64 {
             queue.set(seq, slot(1), &mut pool);
             if seq >= 3 {
@@ -445,8 +609,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(steps in prop::collection::vec(step(), 0..200)) {
-            let (mut queue, mut pool) = (QueueIndex::default(), Pool::default());
+        fn it_is_a_map(steps in prop::collection::vec(step(), 0..200), spills: bool) {
+            let mut queue = QueueIndex::new(QueueId(1));
+            let disk = Arc::new(MemDisk::new());
+            let mut pool = if spills {
+                Pool::spilling(0, Spill::new(disk).unwrap())
+            } else {
+                Pool::default()
+            };
             let mut model: BTreeMap<u64, Slot> = BTreeMap::new();
             for (n, step) in steps.iter().enumerate() {
                 match *step {
@@ -462,9 +632,17 @@ mod tests {
                         model.retain(|seq, _| !(first..=last).contains(seq));
                     }
                 }
+                if n % 3 == 0 {
+                    while let Some((_, number)) = pool.cold.pop_back() {
+                        queue.spill(number, &mut pool);
+                    }
+                    let last = queue.blocks.len().saturating_sub(1);
+                    let here = queue.blocks.iter().enumerate().filter(|(_, it)| it.away.is_none());
+                    prop_assert!(!spills || here.into_iter().all(|(at, _)| at == 0 || at == last));
+                }
                 prop_assert_eq!(queue.live(), model.len() as u64);
                 let mut all = Vec::new();
-                queue.each(0, u64::MAX - 1, &mut |seq, slot| {
+                queue.each(0, u64::MAX - 1, &pool, &mut |seq, slot| {
                     all.push((seq, slot));
                     true
                 });
@@ -474,7 +652,7 @@ mod tests {
                 prop_assert!(queue.blocks.iter().all(|block| block.live > 0));
             }
             for seq in 0..9100 {
-                prop_assert_eq!(queue.get(seq), model.get(&seq).copied());
+                prop_assert_eq!(queue.get(seq, &mut pool), model.get(&seq).copied());
             }
         }
     }

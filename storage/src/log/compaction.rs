@@ -162,10 +162,9 @@ impl Moving<'_> {
             Entry::Message(message) => {
                 targets.clear();
                 let mut weight = 0;
-                let index = shared.index.lock();
+                let mut index = shared.index.lock();
                 for (queue, seq) in message.targets() {
-                    let slot = index.queues.get(&queue).and_then(|queue| queue.get(seq));
-                    if let Some(slot) = slot
+                    if let Some(slot) = index.get(queue, seq)
                         && (slot.segment(), u64::from(slot.offset())) == (self.segment, offset)
                     {
                         weight = slot.weight();

@@ -30,6 +30,14 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// An empty index whose blocks come from `pool`.
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self {
+            pool,
+            ..Self::default()
+        }
+    }
+
     /// Applies what stands up to `end`.
     pub(crate) fn apply(&mut self, ops: &[Op], end: Position) {
         let (mut here, mut base, mut copied, mut settled) = (0, 0, 0, 0);
@@ -75,13 +83,17 @@ impl Index {
         self.segments.settles(here, settled);
         self.applied = end;
         self.forget_empty();
+        self.spill();
     }
 
     /// A message that is live.
     pub(crate) fn add(&mut self, queue: QueueId, seq: Seq, slot: Slot) {
         self.segments.stands(slot);
         self.segments.lives(slot);
-        let queue = self.queues.entry(queue).or_default();
+        let queue = self
+            .queues
+            .entry(queue)
+            .or_insert_with(|| QueueIndex::new(queue));
         if let Some(before) = queue.set(seq, slot, &mut self.pool) {
             // A number used twice: the later message has it.
             self.segments.died(before);
@@ -120,7 +132,7 @@ impl Index {
 
     fn count(&mut self, id: QueueId, seq: Seq, count: u32, here: u32) {
         if let Some(queue) = self.queues.get_mut(&id)
-            && queue.count(seq, count, here)
+            && queue.count(seq, count, here, &mut self.pool)
         {
             Self::marked(&mut self.segments, id, queue, here);
         }
@@ -135,9 +147,10 @@ impl Index {
 
     fn copy(&mut self, id: QueueId, seq: Seq, (segment, old): (u32, u32), slot: Slot) {
         self.segments.stands(slot);
+        let pool = &mut self.pool;
         let queue = self.queues.get_mut(&id);
-        let stands = queue.as_ref().and_then(|queue| queue.get(seq));
-        let (Some(stands), Some(queue)) = (stands, queue) else {
+        let stands = queue.and_then(|queue| Some((queue.get(seq, pool)?, queue)));
+        let Some((stands, queue)) = stands else {
             return self.settle_again.push((id, seq, slot.segment()));
         };
         debug_assert_eq!((stands.segment(), stands.offset()), (segment, old));
@@ -145,14 +158,38 @@ impl Index {
         self.segments.set_copied(stands.segment());
         self.segments.died(stands);
         self.segments.lives(slot);
-        queue.replace(seq, slot);
+        queue.replace(seq, slot, pool);
+    }
+
+    /// Where a message stands, if it is live.
+    pub(crate) fn get(&mut self, queue: QueueId, seq: Seq) -> Option<Slot> {
+        self.queues.get_mut(&queue)?.get(seq, &mut self.pool)
+    }
+
+    /// Brings the blocks in memory below their limit, as far as there are some that can go.
+    pub(crate) fn spill(&mut self) {
+        while self.pool.is_over() {
+            let Some((id, number)) = self.pool.cold.pop_back() else {
+                break;
+            };
+            if let Some(queue) = self.queues.get_mut(&id) {
+                queue.spill(number, &mut self.pool);
+            }
+        }
+        if self.pool.has_stale() {
+            let queues = &self.queues;
+            self.pool.cold.retain(|(id, number)| {
+                let queue = queues.get(id);
+                queue.is_some_and(|queue| queue.can_spill(*number))
+            });
+        }
     }
 
     /// All that stands in a segment. Looks at everything, so it is for rare cases.
     pub(crate) fn standing_in(&self, segment: u32) -> Vec<(QueueId, Seq, Slot)> {
         let mut found = Vec::new();
         for (id, queue) in &self.queues {
-            queue.each(0, Seq::MAX, &mut |seq, slot| {
+            queue.each(0, Seq::MAX, &self.pool, &mut |seq, slot| {
                 if slot.segment() == segment {
                     found.push((*id, seq, slot));
                 }
@@ -197,8 +234,9 @@ impl Index {
     /// A message found by going from newer to older segments; false if a newer copy is known.
     /// The segment knows already that the message stands there.
     pub(crate) fn add_older(&mut self, id: QueueId, seq: Seq, slot: Slot) -> bool {
-        let queue = self.queues.entry(id).or_default();
-        if queue.get(seq).is_some() {
+        let new = || QueueIndex::new(id);
+        let queue = self.queues.entry(id).or_insert_with(new);
+        if queue.get(seq, &mut self.pool).is_some() {
             return false;
         }
         queue.set(seq, slot, &mut self.pool);
@@ -217,6 +255,7 @@ impl Index {
                 segments.died(slot);
                 segments.depends(by, slot.segment());
             });
+            queue.spill_back(&mut self.pool);
         }
         if marks.gone != 0 {
             queue.take_range(0, Seq::MAX, &mut self.pool, &mut |_, slot| {
@@ -234,7 +273,7 @@ impl Index {
             marked.push(segment);
         }
         for (seq, (count, segment)) in &marks.counts {
-            if queue.count(*seq, *count, *segment) {
+            if queue.count(*seq, *count, *segment, &mut self.pool) {
                 marked.push(*segment);
             }
         }
@@ -264,7 +303,7 @@ impl Index {
         let Some(queue) = self.queues.get(&id) else {
             return report;
         };
-        queue.each(0, Seq::MAX, &mut |seq, slot| {
+        queue.each(0, Seq::MAX, &self.pool, &mut |seq, slot| {
             match report.live.last_mut() {
                 Some((_, last)) if last.checked_add(1) == Some(seq) => *last = seq,
                 _ => report.live.push((seq, seq)),

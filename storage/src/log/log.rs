@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::blocks::Slot;
+use super::blocks::{Pool, Slot};
 use super::index::Index;
 use super::keeper::{self, Keeper};
 use super::ops::Op;
 use super::read::{self, OpenFiles, Place, ReadEnd, ReadError, ReadLimit, Stored, Window};
 use super::recovery::{self, RecoveryReport};
 use super::segments::SegmentStats;
+use super::spill::Spill;
 use super::summary::Payloads;
 use super::{Batch, Position, QueueId, Seq};
 use crate::commit::{Added, Committer, Durability, Durable, Gather, Pace, Sink};
@@ -47,6 +48,9 @@ pub struct LogOptions {
     pub transient: fn(u8) -> bool,
     /// What a position must have survived to count as durable.
     pub durability: Durability,
+    /// Bytes of memory the index may take (12 for each live message) before parts of it go to a
+    /// scratch file.
+    pub index_bytes: usize,
 }
 
 impl Default for LogOptions {
@@ -57,6 +61,7 @@ impl Default for LogOptions {
             weigh: |_, payload| u32::try_from(payload.len()).unwrap_or(u32::MAX),
             transient: |_| false,
             durability: Durability::Fsync,
+            index_bytes: 128 << 20,
         }
     }
 }
@@ -132,7 +137,9 @@ impl MessageLog {
             weigh: options.weigh,
             transient: options.transient,
         };
-        let mut found = recovery::recover(dir, payloads)?;
+        let spill = Spill::new(Arc::clone(dir.disk())).map_err(unwritable)?;
+        let pool = Pool::spilling(options.index_bytes, spill);
+        let mut found = recovery::recover(dir, payloads, Index::new(pool))?;
         let delivered =
             DeliveredMarks::start(&**dir.disk(), &found.delivered).map_err(unwritable)?;
         let limit = options.segment_bytes.min(MAX_SEGMENT_BYTES).into();
@@ -346,12 +353,14 @@ impl Core {
             places.clear();
             let more = limit.messages.max(1) - messages;
             let want = PLACES.min(more.saturating_add(1));
-            if let Some(queue) = self.shared.index.lock().queues.get(&queue) {
-                queue.each(from, to, &mut |seq, slot| {
+            let index = self.shared.index.lock();
+            if let Some(queue) = index.queues.get(&queue) {
+                queue.each(from, to, &index.pool, &mut |seq, slot| {
                     places.push((seq, slot));
                     places.len() < want
                 });
             }
+            drop(index);
             if places.is_empty() {
                 return Ok(ReadEnd::All);
             }
@@ -407,7 +416,7 @@ impl Core {
     }
 
     fn stands(&self, queue: QueueId, seq: Seq) -> Option<Slot> {
-        self.shared.index.lock().queues.get(&queue)?.get(seq)
+        self.shared.index.lock().get(queue, seq)
     }
 }
 

@@ -7,6 +7,7 @@
 //!   ops        what records do to the index
 //!   index      where every live message stands
 //!     blocks     the messages of one queue
+//!     spill      those that do not fit in memory
 //!     segments   what each segment holds, and whether it may go
 //!   read       from a place in the index to the message
 //!   keeper     the thread that removes what is dead
@@ -31,6 +32,7 @@ mod ops;
 mod read;
 mod recovery;
 mod segments;
+mod spill;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -91,7 +91,12 @@ struct Recovery<'a> {
     result: Recovered,
 }
 
-pub(super) fn recover(dir: &DataDir, payloads: Payloads) -> Result<Recovered, OpenError> {
+/// Reads the log of `dir` into `index`, which is empty.
+pub(super) fn recover(
+    dir: &DataDir,
+    payloads: Payloads,
+    index: Index,
+) -> Result<Recovered, OpenError> {
     let disk: Arc<dyn Disk> = Arc::clone(dir.disk());
     let segments = list(&*disk)?;
     let newest = segments.last().copied().unwrap_or(0);
@@ -103,7 +108,7 @@ pub(super) fn recover(dir: &DataDir, payloads: Payloads) -> Result<Recovered, Op
         summary: Summary::default(),
         marks: Marks::default(),
         result: Recovered {
-            index: Index::default(),
+            index,
             next_segment: newest + 1,
             report: RecoveryReport::default(),
             delivered: Vec::new(),
@@ -206,6 +211,7 @@ impl Recovery<'_> {
                 index.segments.set_copied(segment);
             }
         }
+        index.spill();
     }
 
     fn load(&mut self, segment: u32) -> Result<Box<dyn DiskFile>, OpenError> {

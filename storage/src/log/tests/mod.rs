@@ -42,6 +42,8 @@ fn try_open_with(
     let dir = DataDir::on(Arc::new(disk.clone()))?;
     let options = LogOptions {
         segment_bytes,
+        // Every block that can go to the scratch file does.
+        index_bytes: 0,
         ..LogOptions::default()
     };
     let (log, report) = if kept {
