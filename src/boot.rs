@@ -25,6 +25,7 @@ pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
         max_message_size: config.limits.max_message_size,
         sample_interval_ms: config.sample_interval.as_millis() as u64,
         durability: config.durability,
+        limits: config.node_limits,
     };
     let definitions = read_definitions(config)?;
     let prepare = |catalog: &Catalog| match &definitions {

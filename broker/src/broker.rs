@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use warren_amqp::ReplyError;
 use warren_storage::{DataDir, Durability, MessageLog, OpenError};
 
+use crate::admin::{NodeLimits, OpenCounts};
 use crate::alarms::Alarms;
 use crate::auth::{LoopbackUsers, PasswordRules};
 use crate::catalog::Catalog;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub sample_interval_ms: u64,
     /// When a message counts as durable and may be confirmed. Definitions are always synced.
     pub durability: Durability,
+    /// How much there may be of what clients and operators make.
+    pub limits: NodeLimits,
 }
 
 /// What vhosts need of the broker.
@@ -44,6 +47,11 @@ pub struct Shared {
     pub(crate) next_durable_queue: AtomicU64,
     pub(crate) next_transient_queue: AtomicU64,
     pub(crate) stats: Arc<NodeStats>,
+    pub(crate) limits: NodeLimits,
+    /// Queues of all vhosts.
+    pub(crate) n_queues: AtomicUsize,
+    /// Exchanges of all vhosts.
+    pub(crate) n_exchanges: AtomicUsize,
 }
 
 /// A live connection as the broker sees it.
@@ -80,6 +88,9 @@ pub struct Broker {
     connections: DashMap<ConnectionId, Arc<dyn ConnectionHandle>>,
     alarms: RwLock<Alarms>,
     alarm_bits: AtomicU8,
+    open: Arc<OpenCounts>,
+    /// Held while vhosts come and go.
+    vhost_changes: Mutex<()>,
     next_id: AtomicU64,
     // Held for its lock on the data directory.
     _dir: DataDir,
@@ -102,6 +113,9 @@ impl Broker {
         let shared = Arc::new(Shared {
             catalog,
             stats,
+            limits: settings.limits,
+            n_queues: AtomicUsize::new(0),
+            n_exchanges: AtomicUsize::new(0),
             next_durable_queue: AtomicU64::new(first_free),
             next_transient_queue: AtomicU64::new(1),
         });
@@ -116,6 +130,8 @@ impl Broker {
             connections: DashMap::new(),
             alarms: RwLock::new(Alarms::default()),
             alarm_bits: AtomicU8::new(0),
+            open: Arc::default(),
+            vhost_changes: Mutex::new(()),
             next_id: AtomicU64::new(1),
             _dir: dir,
         };
@@ -171,6 +187,26 @@ impl Broker {
     /// All vhosts.
     pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
         self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn open_counts(&self) -> &Arc<OpenCounts> {
+        &self.open
+    }
+
+    pub(crate) fn vhost_changes(&self) -> &Mutex<()> {
+        &self.vhost_changes
+    }
+
+    pub(crate) fn insert_vhost(&self, vhost: Arc<Vhost>) {
+        self.vhosts.insert(vhost.name().to_string(), vhost);
+    }
+
+    pub(crate) fn take_vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.remove(name).map(|(_, vhost)| vhost)
     }
 
     /// A new connection identity.

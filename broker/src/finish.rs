@@ -68,9 +68,10 @@ impl Broker {
         } = dead;
         let message = &entry.message;
         self.count_dead(reason);
-        if let Some((exchange, key)) = queue.dead_letter()
+        if let Some(target) = queue.dead_letter()
             && let Some(vhost) = self.vhost(&queue.definition().vhost)
         {
+            let (exchange, key) = (target.exchange.as_str(), target.routing_key.as_deref());
             let death = Death {
                 queue: queue.name(),
                 reason,

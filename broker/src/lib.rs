@@ -4,6 +4,7 @@
 //! management API) call it. Nothing in here blocks on the network or the disk: what must be
 //! durable is named by a position, and the caller waits for that where it can.
 
+mod admin;
 pub mod alarms;
 pub mod arguments;
 pub mod auth;
@@ -15,6 +16,7 @@ mod finish;
 mod ids;
 pub mod message;
 mod overview;
+pub mod policy;
 mod publish;
 mod queue;
 mod recovery;
@@ -26,6 +28,9 @@ mod tls_details;
 mod turn;
 mod vhost;
 
+pub use admin::{
+    ChannelSlot, ConnectionSlot, NodeLimits, VhostMetadata, check_limit, check_parameter,
+};
 pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
 pub use explain::{Explanation, Hop, Verdict};
 pub use ids::{ConnectionId, ConsumerId};
@@ -34,8 +39,8 @@ pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};
 pub use warren_exchanges::{Binding, Destination, ExchangeKind};
 
 pub use queue::{
-    ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeleteRefused, Depth,
-    Entry, Queue, QueueDefinition, QueueHandle,
+    ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeadLetter, DeleteRefused,
+    Depth, Entry, Queue, QueueDefinition, QueueHandle,
 };
 pub use route::{REPLY_TO, Route, RouteCache};
 pub use session::Session;

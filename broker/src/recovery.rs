@@ -40,6 +40,7 @@ pub(crate) fn rebuild_vhosts(shared: &Arc<Shared>, now_ms: u64) -> DashMap<Strin
 pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<Vhost> {
     let vhost = Vhost::new(name, shared);
     let state = shared.catalog.read();
+    vhost.load_policies(&state);
     for (exchange, def) in state.exchanges(name) {
         let Ok(kind) = def.kind.parse::<ExchangeKind>() else {
             tracing::error!(
@@ -71,13 +72,15 @@ pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<
             durable: true,
             auto_delete: def.auto_delete,
             owner: None,
-            arguments: def.arguments.clone(),
         };
         let parsed =
             parse_queue_arguments(queue, name, &def.arguments, true, false, def.auto_delete);
         match parsed {
             Ok(settings) => {
-                let queue = Queue::new_in(definition, settings, now_ms, vhost.stats());
+                let (settings, policy) = vhost.under_policy(queue, settings, &def.arguments);
+                let arguments = def.arguments.clone();
+                let queue = Queue::new_in(definition, arguments, settings, now_ms, vhost.stats());
+                queue.set_policy(policy);
                 vhost.install_queue(queue);
             }
             Err(error) => tracing::error!(queue, vhost = name, %error, "queue not restored"),

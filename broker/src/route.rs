@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use warren_amqp::{Properties, ReplyError, TableRef, split_address};
+use warren_exchanges::ExchangeKind;
 
 use crate::auth::Access;
 use crate::dead_letter::extra_keys;
@@ -157,6 +158,9 @@ fn find(vhost: &Vhost, session: &mut Session, address: &[u8]) -> Result<(Route, 
             vhost.name()
         );
         return Err(ReplyError::access_refused(text));
+    }
+    if found.kind == ExchangeKind::Topic {
+        session.check_topic(Access::Write, exchange, key)?;
     }
     let (targets, cacheable) = lookup(vhost, exchange, &[key], None);
     // A default-exchange miss is not remembered: declaring a queue does not move the generation.

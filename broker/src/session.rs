@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use warren_amqp::ReplyError;
 
-use crate::auth::{Access, AuthenticatedUser, Permission, PermissionCache};
+use crate::auth::{Access, AuthenticatedUser, Permission, PermissionCache, TopicPermissions};
 use crate::catalog::Catalog;
 use crate::ids::ConnectionId;
 
@@ -17,6 +17,7 @@ pub struct Session {
     vhost: Arc<str>,
     catalog: Arc<Catalog>,
     permissions: PermissionCache,
+    topics: TopicPermissions,
     auth_version: u64,
 }
 
@@ -49,12 +50,14 @@ impl Session {
     ) -> Result<Self, ReplyError> {
         let auth_version = catalog.auth_version();
         let permission = Permission::for_vhost(catalog, &user, vhost)?;
+        let topics = TopicPermissions::for_vhost(catalog, &user.name, vhost);
         Ok(Self {
             connection,
             user,
             vhost: vhost.into(),
             catalog: Arc::clone(catalog),
             permissions: PermissionCache::new(permission),
+            topics,
             auth_version,
         })
     }
@@ -67,6 +70,10 @@ impl Session {
             let permission = Permission::for_vhost(&self.catalog, &self.user, &self.vhost);
             self.permissions =
                 PermissionCache::new(permission.unwrap_or_else(|_| Permission::none()));
+            self.topics = TopicPermissions::for_vhost(&self.catalog, &self.user.name, &self.vhost);
+            if let Some(known) = self.catalog.read().user(&self.user.name) {
+                self.user.tags.clone_from(&known.tags);
+            }
         }
         version
     }
@@ -83,6 +90,18 @@ impl Session {
             Kind::Exchange,
             if name.is_empty() { "amq.default" } else { name },
         )
+    }
+
+    /// 403 unless the user has `access` to this routing key of a topic exchange.
+    pub fn check_topic(
+        &mut self,
+        access: Access,
+        exchange: &str,
+        key: &str,
+    ) -> Result<(), ReplyError> {
+        self.auth_version();
+        self.topics
+            .check(access, exchange, key, &self.vhost, &self.user.name)
     }
 
     fn check(&mut self, access: Access, kind: Kind, name: &str) -> Result<(), ReplyError> {

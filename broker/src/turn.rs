@@ -109,8 +109,9 @@ impl Turn {
         for seq in fx.settled.drain(..) {
             self.log.settle(queue.id(), seq);
         }
+        let dead_letters = !fx.dead.is_empty() && queue.dead_letter().is_some();
         for (entry, reason) in fx.dead.drain(..) {
-            if queue.dead_letter().is_some() {
+            if dead_letters {
                 self.dead.push_back(Dead {
                     queue: Arc::clone(queue),
                     entry,

@@ -66,6 +66,7 @@ impl Node {
             loopback_users: LoopbackUsers::default(),
             passwords: PasswordRules::default(),
             max_message_size: 1024,
+            limits: warren_broker::NodeLimits::default(),
             sample_interval_ms: 5000,
             durability: warren_broker::Durability::Fsync,
         };

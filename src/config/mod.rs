@@ -85,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) prometheus_path: String,
     /// How often counters are sampled for rates and history.
     pub(crate) sample_interval: Duration,
+    /// How many vhosts, queues and exchanges there may be.
+    pub(crate) node_limits: warren_broker::NodeLimits,
 }
 
 /// `tcp_listen_options`.
@@ -267,6 +269,7 @@ impl Default for Config {
             http: HttpSettings::default(),
             prometheus_path: "/metrics".to_owned(),
             sample_interval: Duration::from_secs(5),
+            node_limits: warren_broker::NodeLimits::default(),
         }
     }
 }

@@ -38,22 +38,13 @@ const REFUSED: &[(&str, &str)] = &[
         "consumer_timeout",
         "acknowledgement timeouts are not enforced yet",
     ),
-    ("vhost_max", "vhosts are not limited in number yet"),
     ("session_max_per_connection", OTHER_PROTOCOL),
     ("link_max_per_session", OTHER_PROTOCOL),
-    (
-        "cluster_queue_limit",
-        "queues are not limited in number yet",
-    ),
-    (
-        "cluster_exchange_limit",
-        "exchanges are not limited in number yet",
-    ),
     ("runtime_parameters", POLICY),
     ("default_policies", POLICY),
     (
         "default_limits",
-        "limits of vhosts and users are not enforced yet",
+        "limits of vhosts and users are set through the management API or definitions",
     ),
     (
         "default_users",
@@ -178,7 +169,7 @@ const TLS_OPTION: &str = "this option of Erlang's TLS does not exist here";
 const ENCRYPTED_KEY: &str =
     "encrypted private keys are not read; keep the key unencrypted, readable by the broker alone";
 const CLUSTER: &str = "a node stands alone: there are no clusters and mirrors yet";
-const POLICY: &str = "policies and parameters are not applied yet";
+const POLICY: &str = "policies and parameters are set through the management API or definitions";
 const STORAGE: &str = "messages are stored in another way here";
 const BACKEND: &str = "users are always looked up in the node's own list";
 const LOG_CATEGORY: &str = "levels are set per sink (log.console.level, log.file.level)";

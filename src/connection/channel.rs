@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use warren_broker::stats::{Event, LiveChannel};
-use warren_broker::{ChannelCredit, ConsumerId, PublishBatch, Published, Queue, TxAcks};
+use warren_broker::{
+    ChannelCredit, ChannelSlot, ConsumerId, PublishBatch, Published, Queue, TxAcks,
+};
 
 use super::confirms::Confirms;
 use super::unacked::Unacked;
@@ -46,6 +48,8 @@ pub(crate) struct OpenChannel {
     pub(crate) credit: Arc<ChannelCredit>,
     /// What others see of it.
     pub(crate) live: Arc<LiveChannel>,
+    /// Its place among those that are limited in number.
+    _slot: ChannelSlot,
 }
 
 /// A transaction in progress.
@@ -137,7 +141,12 @@ impl PendingAcks {
 
 impl OpenChannel {
     /// A fresh channel.
-    pub(crate) fn new(credit: Arc<ChannelCredit>, prefetch: u32, live: Arc<LiveChannel>) -> Self {
+    pub(crate) fn new(
+        credit: Arc<ChannelCredit>,
+        prefetch: u32,
+        live: Arc<LiveChannel>,
+        slot: ChannelSlot,
+    ) -> Self {
         Self {
             content: None,
             last_queue: None,
@@ -148,6 +157,7 @@ impl OpenChannel {
             reply_queue: None,
             credit,
             live,
+            _slot: slot,
         }
     }
 

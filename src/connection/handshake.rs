@@ -208,6 +208,7 @@ impl Connection {
             return Err(ReplyError::not_allowed(text).into());
         }
         let user_name = user.name.clone();
+        let slot = broker.admit_connection(&user_name, name)?;
         let session = Session::open(self.id, user, name, broker.catalog())?;
         let Some(vhost) = broker.vhost(name) else {
             return Err(ReplyError::not_allowed(format!("vhost {name} not found")).into());
@@ -222,6 +223,7 @@ impl Connection {
             outbox: Arc::clone(&self.outbox),
         };
         self.session = Some(session);
+        self.slot = Some(slot);
         self.vhost = Some(vhost);
         self.phase = Phase::Running;
         self.registered = true;
@@ -267,6 +269,8 @@ impl Connection {
     fn closed_by_client(&mut self) {
         self.close_all_channels();
         self.delete_exclusive_queues();
+        // Whoever waits for close-ok may open the next one.
+        self.slot = None;
         self.send(
             0,
             &AMQPClass::Connection(Method::CloseOk(Default::default())),

@@ -34,8 +34,8 @@ use warren_amqp::protocol::{AMQPClass, channel as channel_methods};
 use warren_amqp::{FieldTable, ReplyError, put_method};
 use warren_broker::stats::{ConnectionState, LiveConnection};
 use warren_broker::{
-    ConnectionHandle, ConnectionId, ConsumerSink, PublishBatch, Queue, RouteCache, Session,
-    TlsDetails, Turn, Vhost,
+    ConnectionHandle, ConnectionId, ConnectionSlot, ConsumerSink, PublishBatch, Queue, RouteCache,
+    Session, TlsDetails, Turn, Vhost,
 };
 use warren_storage::Position;
 
@@ -120,6 +120,8 @@ pub(crate) struct Connection {
     /// Why it ended, for the log.
     ended: Option<String>,
     registered: bool,
+    /// Its place among those that are limited in number.
+    slot: Option<ConnectionSlot>,
     /// `end` has run.
     over: bool,
 }
@@ -224,6 +226,7 @@ impl Connection {
             deaf: false,
             ended: None,
             registered: false,
+            slot: None,
             over: false,
         }
     }
@@ -409,6 +412,7 @@ impl Connection {
         self.delete_exclusive_queues();
         if std::mem::take(&mut self.registered) {
             self.context.broker.remove_connection(self.id);
+            self.slot = None;
         }
     }
 
@@ -510,6 +514,12 @@ impl Connection {
             );
             return Err(ReplyError::not_allowed(text).without_method().into());
         }
+        let user = self.session.as_ref().map(|session| &session.user.name);
+        let slot = self
+            .context
+            .broker
+            .admit_channel(user.ok_or_else(ReplyError::internal)?)
+            .map_err(ReplyError::without_method)?;
         if !self.context.take_channel() {
             let text = format!(
                 "number of channels opened on node has reached the maximum allowed limit of ({})",
@@ -525,7 +535,7 @@ impl Connection {
         let prefetch = self.context.limits.default_prefetch;
         live.prefetch.store(prefetch, Ordering::Relaxed);
         let credit = self.outbox.open_channel(number, &live);
-        let channel = OpenChannel::new(credit, prefetch, live);
+        let channel = OpenChannel::new(credit, prefetch, live, slot);
         self.channels
             .insert(number, Channel::Open(Box::new(channel)));
         self.send_raw(number, &[0, 20, 0, 11, 0, 0, 0, 0]);

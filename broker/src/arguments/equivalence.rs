@@ -6,7 +6,7 @@
 use warren_amqp::{AMQPValue, FieldTable, ReplyError, arg_type_name};
 
 use super::exchange::ALTERNATE_EXCHANGE;
-use super::keys::{KEYS, QUEUE_TYPE};
+use super::keys::{KEYS, MAX_PRIORITY, QUEUE_TYPE};
 use super::queue::QueueType;
 use super::{erlang, exchange_phrase, queue_phrase};
 
@@ -59,6 +59,18 @@ pub fn check_queue_equivalent(
         check_argument(key.name, &phrase, current.arguments, wanted.arguments)?;
     }
     Ok(())
+}
+
+/// Those of the arguments that decide what a queue is and never change: its type and how many
+/// priorities it tells apart.
+pub fn identity_arguments(arguments: &FieldTable) -> FieldTable {
+    let mut identity = FieldTable::default();
+    for (key, value) in arguments.inner() {
+        if [QUEUE_TYPE, MAX_PRIORITY].contains(&key.as_str()) {
+            identity.insert(key.clone(), value.clone());
+        }
+    }
+    identity
 }
 
 /// Refuses a redeclare of exchange `name` that asks for something else.

@@ -102,7 +102,8 @@ fn table_term(table: &FieldTable) -> String {
     format!("[{}]", entries.join(","))
 }
 
-fn binary(bytes: &[u8]) -> String {
+/// A binary as `~p` prints it.
+pub(crate) fn binary(bytes: &[u8]) -> String {
     let text = latin1(bytes);
     if text.chars().all(printable) {
         return if text.is_empty() {

@@ -32,6 +32,8 @@ const fn key(name: &'static str, check: Check, types: &'static [QueueType]) -> K
 
 /// Names the type of a queue.
 pub(super) const QUEUE_TYPE: &str = "x-queue-type";
+/// How many priorities a queue tells apart.
+pub(super) const MAX_PRIORITY: &str = "x-max-priority";
 /// Needed by name in more than one place.
 pub(super) const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 
@@ -54,7 +56,7 @@ pub(super) const KEYS: &[Key] = &[
     key("x-max-length-bytes", Check::NonNegative, ALL),
     key("x-max-in-memory-length", Check::NonNegative, QUORUM),
     key("x-max-in-memory-bytes", Check::NonNegative, QUORUM),
-    key("x-max-priority", Check::AtMost(255), CLASSIC),
+    key(MAX_PRIORITY, Check::AtMost(255), CLASSIC),
     key(
         "x-overflow",
         Check::OneOf(

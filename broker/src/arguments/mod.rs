@@ -8,7 +8,7 @@
 
 mod consumer;
 mod equivalence;
-mod erlang;
+pub(crate) mod erlang;
 mod exchange;
 mod expiration;
 mod keys;
@@ -18,6 +18,7 @@ mod validate;
 pub use consumer::{ConsumerArguments, parse_consumer_arguments};
 pub use equivalence::{
     ExchangeShape, QueueShape, check_exchange_equivalent, check_queue_equivalent,
+    identity_arguments,
 };
 pub use exchange::alternate_exchange;
 pub use expiration::parse_expiration;

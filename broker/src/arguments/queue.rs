@@ -64,6 +64,17 @@ pub enum Overflow {
     RejectPublishDlx,
 }
 
+impl Overflow {
+    /// What `x-overflow` means by a name that was checked.
+    pub(crate) fn from_name(name: &str) -> Self {
+        match name {
+            "reject-publish" => Self::RejectPublish,
+            "reject-publish-dlx" => Self::RejectPublishDlx,
+            _ => Self::DropHead,
+        }
+    }
+}
+
 /// How surely a dead letter arrives (`x-dead-letter-strategy`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum DeadLetterStrategy {
@@ -223,11 +234,7 @@ fn typed(kind: QueueType, arguments: &FieldTable) -> QueueArguments {
         expires_ms: unsigned("x-expires"),
         max_length: unsigned("x-max-length"),
         max_length_bytes: unsigned("x-max-length-bytes"),
-        overflow: match text("x-overflow").as_deref() {
-            Some("reject-publish") => Overflow::RejectPublish,
-            Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
-            _ => Overflow::DropHead,
-        },
+        overflow: Overflow::from_name(text("x-overflow").as_deref().unwrap_or_default()),
         dead_letter_exchange: text(DEAD_LETTER_EXCHANGE),
         dead_letter_routing_key: text("x-dead-letter-routing-key"),
         dead_letter_strategy: match text("x-dead-letter-strategy").as_deref() {

@@ -8,13 +8,16 @@ mod password;
 mod permission;
 mod rules;
 mod throttle;
+mod topic;
 mod user;
 
 pub use bootstrap::{BootstrapError, DefaultUser, bootstrap};
 pub use password::{
     HashError, HashingAlgorithm, hash_password, hash_password_with, hash_sha256, verify,
 };
+pub(crate) use permission::compile;
 pub use permission::{Access, Permission, PermissionCache, check_pattern};
 pub use rules::{CredentialValidator, PasswordRefused, PasswordRules};
 pub use throttle::{LoginThrottle, REFUSAL_DELAY};
+pub use topic::TopicPermissions;
 pub use user::{AuthenticatedUser, LoginRefused, LoopbackUsers, login, login_without_password};

@@ -42,7 +42,7 @@ impl Access {
 
 /// A compiled pattern. The two that nearly everybody uses need no regular expression at all.
 #[derive(Debug)]
-enum Pattern {
+pub(super) enum Pattern {
     Everything,
     /// The empty pattern stands for `^$`.
     OnlyEmpty,
@@ -51,7 +51,7 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn new(pattern: &str) -> Self {
+    pub(super) fn new(pattern: &str) -> Self {
         match pattern {
             "" | "^$" => Self::OnlyEmpty,
             ".*" | "^.*" | "^.*$" => Self::Everything,
@@ -66,7 +66,7 @@ impl Pattern {
     }
 
     /// Searches, not anchored.
-    fn matches(&self, name: &str) -> bool {
+    pub(super) fn matches(&self, name: &str) -> bool {
         match self {
             Self::Everything => true,
             Self::OnlyEmpty => name.is_empty(),
@@ -76,7 +76,8 @@ impl Pattern {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
+/// Compiles a pattern that an operator wrote. The error says what is wrong with it.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(pattern)
         .backtrack_limit(BACKTRACK_LIMIT)
         .build();

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::check::{CatalogError, Verdict, check};
 use super::command::{BindingDef, Command};
+use super::policy::{PolicyDef, TopicPermissionDef, UserLimits};
+use super::settings::{change_settings, clear_topic_permissions, settings_gone};
 use super::state::{ExchangeDef, PermissionDef, QueueDef, State, UserDef, VhostDef, VhostState};
 
 /// One thing that changed, with all that is needed to change a copy in the same way.
@@ -48,6 +50,12 @@ pub enum Event {
         queue: QueueDef,
         last_queue_id: u64,
     },
+    /// A queue has other arguments.
+    QueueChanged {
+        vhost: String,
+        name: String,
+        queue: QueueDef,
+    },
     /// A queue is gone. Events for its bindings came before.
     QueueDeleted {
         vhost: String,
@@ -58,6 +66,45 @@ pub enum Event {
     Bound { vhost: String, binding: BindingDef },
     /// A binding is gone.
     Unbound { vhost: String, binding: BindingDef },
+    /// A user may use these routing keys from now on.
+    TopicPermissionSet {
+        user: String,
+        vhost: String,
+        exchange: String,
+        permission: TopicPermissionDef,
+    },
+    /// A topic permission is gone.
+    TopicPermissionCleared {
+        user: String,
+        vhost: String,
+        exchange: String,
+    },
+    /// A policy or operator policy is new or another one.
+    PolicySet {
+        vhost: String,
+        name: String,
+        operator: bool,
+        policy: PolicyDef,
+    },
+    /// A policy or operator policy is gone.
+    PolicyCleared {
+        vhost: String,
+        name: String,
+        operator: bool,
+    },
+    /// A runtime parameter has this value from now on.
+    ParameterSet {
+        vhost: String,
+        component: String,
+        name: String,
+        value: Value,
+    },
+    /// A runtime parameter is gone.
+    ParameterCleared {
+        vhost: String,
+        component: String,
+        name: String,
+    },
     /// A parameter of the cluster has this value from now on.
     GlobalParameterSet { name: String, value: Value },
     /// A parameter of the cluster is gone.
@@ -75,6 +122,8 @@ impl Event {
                 | Self::UserDeleted { .. }
                 | Self::PermissionSet { .. }
                 | Self::PermissionCleared { .. }
+                | Self::TopicPermissionSet { .. }
+                | Self::TopicPermissionCleared { .. }
         )
     }
 }
@@ -97,6 +146,7 @@ pub(super) fn change(state: &mut State, command: Command) -> Vec<Event> {
             tags,
             default_queue_type,
         } => {
+            let known = state.vhost(&name).cloned().unwrap_or_default();
             vec![put_vhost(
                 state,
                 name,
@@ -104,6 +154,7 @@ pub(super) fn change(state: &mut State, command: Command) -> Vec<Event> {
                     description,
                     tags,
                     default_queue_type,
+                    ..known
                 },
             )]
         }
@@ -114,6 +165,7 @@ pub(super) fn change(state: &mut State, command: Command) -> Vec<Event> {
             hashing_algorithm,
             tags,
         } => {
+            let known = state.user(&name).map(|user| user.limits.clone());
             vec![put_user(
                 state,
                 name,
@@ -121,6 +173,7 @@ pub(super) fn change(state: &mut State, command: Command) -> Vec<Event> {
                     password_hash,
                     hashing_algorithm,
                     tags,
+                    limits: known.unwrap_or_default(),
                 },
             )]
         }
@@ -213,12 +266,11 @@ fn change_topology(state: &mut State, command: Command) -> Vec<Event> {
             }
             vec![Event::Unbound { vhost, binding }]
         }
-        // The rest is the caller's.
-        _ => Vec::new(),
+        other => change_settings(state, other),
     }
 }
 
-fn put_vhost(state: &mut State, name: String, vhost: VhostDef) -> Event {
+pub(super) fn put_vhost(state: &mut State, name: String, vhost: VhostDef) -> Event {
     if let Some(known) = state.vhosts.get_mut(&name) {
         known.def = vhost.clone();
         return Event::VhostChanged { name, vhost };
@@ -242,14 +294,15 @@ fn delete_vhost(state: &mut State, name: String) -> Vec<Event> {
             binding: binding.clone(),
         });
     }
-    for (queue, def) in gone.queues {
+    for (queue, def) in &gone.queues {
         state.queues_by_id.remove(&def.id);
         events.push(Event::QueueDeleted {
             vhost: name.clone(),
-            name: queue,
+            name: queue.clone(),
             id: def.id,
         });
     }
+    events.extend(settings_gone(&name, &gone));
     for exchange in gone.exchanges.into_keys() {
         events.push(Event::ExchangeDeleted {
             vhost: name.clone(),
@@ -266,7 +319,7 @@ fn delete_vhost(state: &mut State, name: String) -> Vec<Event> {
     events
 }
 
-fn put_user(state: &mut State, name: String, user: UserDef) -> Event {
+pub(super) fn put_user(state: &mut State, name: String, user: UserDef) -> Event {
     state.users.insert(name.clone(), user.clone());
     Event::UserPut { name, user }
 }
@@ -274,6 +327,7 @@ fn put_user(state: &mut State, name: String, user: UserDef) -> Event {
 fn delete_user(state: &mut State, name: String) -> Vec<Event> {
     let mut events = Vec::new();
     for (vhost, found) in &mut state.vhosts {
+        events.extend(clear_topic_permissions(vhost, found, &name, None));
         if found.permissions.remove(&name).is_some() {
             events.push(Event::PermissionCleared {
                 user: name.clone(),
@@ -314,6 +368,7 @@ fn create_first_user(state: &mut State, command: Command) -> Vec<Event> {
         password_hash,
         hashing_algorithm,
         tags,
+        limits: UserLimits::new(),
     };
     events.push(put_user(state, user.clone(), def));
     let permission = PermissionDef {

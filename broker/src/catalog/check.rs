@@ -19,6 +19,12 @@ pub enum CatalogError {
     /// There is no such vhost.
     #[error("no vhost '{0}'")]
     NoSuchVhost(String),
+    /// The vhost may not be deleted.
+    #[error("Refusing to delete virtual host '{0}' because it is protected from deletion")]
+    Protected(String),
+    /// There is as much of it as the node may have.
+    #[error("{0}")]
+    Limit(String),
     /// There is no such user.
     #[error("no user '{0}'")]
     NoSuchUser(String),
@@ -99,7 +105,12 @@ pub(super) fn check(state: &State, command: &Command) -> Result<Verdict, Catalog
             };
             Ok(changes_unless(state.vhost(name).is_some_and(same)))
         }
-        Command::DeleteVhost { name } => vhost(state, name).map(|_| Verdict::Changes),
+        Command::DeleteVhost { name } => {
+            if vhost(state, name)?.def.protected_from_deletion {
+                return Err(CatalogError::Protected(name.clone()));
+            }
+            Ok(Verdict::Changes)
+        }
         Command::PutUser {
             name,
             password_hash,
@@ -163,7 +174,98 @@ pub(super) fn check(state: &State, command: &Command) -> Result<Verdict, Catalog
         Command::ClearGlobalParameter { name } => {
             Ok(changes_unless(!state.global_parameters.contains_key(name)))
         }
+        other => check_settings(state, other),
     }
+}
+
+/// Limits, topic permissions, policies and parameters.
+fn check_settings(state: &State, command: &Command) -> Result<Verdict, CatalogError> {
+    let same = match command {
+        Command::RedeclareQueue {
+            vhost: name,
+            name: queue,
+            arguments,
+        } => {
+            let found = vhost(state, name)?;
+            check_queue(name, found, queue)?;
+            let known = found.queues.get(queue);
+            known.is_some_and(|known| known.arguments == *arguments)
+        }
+        Command::ProtectVhost { name, protected } => {
+            vhost(state, name)?.def.protected_from_deletion == *protected
+        }
+        Command::SetVhostLimit {
+            vhost: name,
+            limit,
+            value,
+        } => vhost(state, name)?.def.limits.get(limit) == value.as_ref(),
+        Command::SetUserLimit { user, limit, value } => {
+            check_user(state, user)?;
+            let known = state.user(user).and_then(|user| user.limits.get(limit));
+            known == value.as_ref()
+        }
+        Command::SetTopicPermission {
+            user,
+            vhost: name,
+            exchange,
+            write,
+            read,
+        } => {
+            check_user(state, user)?;
+            let key = (user.clone(), exchange.clone());
+            let known = vhost(state, name)?.topic_permissions.get(&key);
+            known.is_some_and(|known| known.write == *write && known.read == *read)
+        }
+        Command::ClearTopicPermission {
+            user,
+            vhost: name,
+            exchange,
+        } => {
+            let found = vhost(state, name)?;
+            !found
+                .topic_permissions
+                .keys()
+                .any(|(of, on)| of == user && exchange.as_ref().is_none_or(|only| only == on))
+        }
+        Command::SetPolicy {
+            vhost: name,
+            name: policy_name,
+            operator,
+            policy,
+        } => {
+            check_name(policy_name)?;
+            vhost(state, name)?.policies(*operator).get(policy_name) == Some(policy)
+        }
+        Command::ClearPolicy {
+            vhost: name,
+            name: policy_name,
+            operator,
+        } => !vhost(state, name)?
+            .policies(*operator)
+            .contains_key(policy_name),
+        Command::SetParameter {
+            vhost: name,
+            component,
+            name: parameter,
+            value,
+        } => {
+            check_name(component)?;
+            check_name(parameter)?;
+            let key = (component.clone(), parameter.clone());
+            vhost(state, name)?.parameters.get(&key) == Some(value)
+        }
+        Command::ClearParameter {
+            vhost: name,
+            component,
+            name: parameter,
+        } => {
+            let key = (component.clone(), parameter.clone());
+            !vhost(state, name)?.parameters.contains_key(&key)
+        }
+        // The rest is the caller's.
+        _ => true,
+    };
+    Ok(changes_unless(same))
 }
 
 fn declare(state: &State, command: &Command) -> Result<Verdict, CatalogError> {

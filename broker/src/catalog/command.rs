@@ -7,6 +7,7 @@ use serde_json::Value;
 use warren_amqp::FieldTable;
 
 use super::exact;
+use super::policy::{PolicyDef, UserLimit, VhostLimit};
 use crate::auth::HashingAlgorithm;
 
 /// Version of the encoding. A reader refuses what is newer.
@@ -102,6 +103,67 @@ pub enum Command {
     Bind { vhost: String, binding: BindingDef },
     /// Removes a binding; none of that kind is no error.
     Unbind { vhost: String, binding: BindingDef },
+    /// Gives a queue other arguments; whatever was not checked before it was proposed is taken.
+    RedeclareQueue {
+        vhost: String,
+        name: String,
+        #[serde(with = "exact", default)]
+        arguments: FieldTable,
+    },
+    /// Whether a vhost is protected from deletion.
+    ProtectVhost { name: String, protected: bool },
+    /// Sets a limit of a vhost; without a value it has none.
+    SetVhostLimit {
+        vhost: String,
+        limit: VhostLimit,
+        value: Option<i64>,
+    },
+    /// Sets a limit of a user; without a value it has none.
+    SetUserLimit {
+        user: String,
+        limit: UserLimit,
+        value: Option<i64>,
+    },
+    /// Sets what routing keys a user may use with a topic exchange.
+    SetTopicPermission {
+        user: String,
+        vhost: String,
+        exchange: String,
+        write: String,
+        read: String,
+    },
+    /// Takes a user's topic permission away, without an exchange all of them in the vhost.
+    ClearTopicPermission {
+        user: String,
+        vhost: String,
+        exchange: Option<String>,
+    },
+    /// Sets a policy, or an operator policy.
+    SetPolicy {
+        vhost: String,
+        name: String,
+        operator: bool,
+        policy: PolicyDef,
+    },
+    /// Removes a policy, or an operator policy.
+    ClearPolicy {
+        vhost: String,
+        name: String,
+        operator: bool,
+    },
+    /// Sets a runtime parameter of a vhost.
+    SetParameter {
+        vhost: String,
+        component: String,
+        name: String,
+        value: Value,
+    },
+    /// Removes a runtime parameter of a vhost.
+    ClearParameter {
+        vhost: String,
+        component: String,
+        name: String,
+    },
     /// Sets a parameter of the whole cluster.
     SetGlobalParameter { name: String, value: Value },
     /// Removes a parameter of the whole cluster.

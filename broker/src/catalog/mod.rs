@@ -1,5 +1,6 @@
 //! The definitions of the node: everything durable that is not a message. Vhosts, users,
-//! permissions, durable exchanges and queues, and the bindings between durable things.
+//! permissions, policies, parameters, durable exchanges and queues, and the bindings between
+//! durable things.
 //!
 //! ```text
 //!   Command --check, apply--> State, Event...        pure: no clock, no randomness, no I/O
@@ -17,7 +18,9 @@ mod check;
 mod command;
 pub mod definitions;
 mod exact;
+mod policy;
 mod recovery;
+mod settings;
 mod state;
 mod view;
 mod writer;
@@ -32,6 +35,9 @@ pub use check::CatalogError;
 pub use command::{BindingDef, Command, DecodeError};
 pub use definitions::json::{from_table as json_from_table, to_table as table_from_json};
 pub use definitions::{Definitions, ImportReport};
+pub use policy::{
+    ApplyTo, PolicyDef, TopicPermissionDef, UserLimit, UserLimits, VhostLimit, VhostLimits,
+};
 pub use state::{ExchangeDef, PermissionDef, QueueDef, State, UserDef, VhostDef};
 pub use view::{LoadError, load, view_ops};
 pub use writer::{Catalog, Proposed};

@@ -119,6 +119,22 @@ fn repair(state: &State, missing_vhosts: Vec<String>, damage: &mut Vec<String>) 
                 repairs.push(Command::ClearPermission { user, vhost });
             }
         }
+        let mut orphans: Vec<&str> = state
+            .topic_permissions(vhost)
+            .map(|(user, _, _)| user)
+            .filter(|user| state.user(user).is_none())
+            .collect();
+        orphans.dedup();
+        for user in orphans {
+            damage.push(format!(
+                "topic permissions of lost user '{user}' in vhost '{vhost}'"
+            ));
+            repairs.push(Command::ClearTopicPermission {
+                user: user.to_owned(),
+                vhost: vhost.to_owned(),
+                exchange: None,
+            });
+        }
         for binding in state
             .bindings(vhost)
             .filter(|binding| dangles(state, vhost, binding))

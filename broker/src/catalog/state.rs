@@ -10,6 +10,7 @@ use warren_amqp::FieldTable;
 use super::bindings::Bindings;
 use super::command::BindingDef;
 use super::exact;
+use super::policy::{PolicyDef, TopicPermissionDef, UserLimits, VhostLimits};
 use crate::auth::HashingAlgorithm;
 
 /// Metadata of a vhost.
@@ -24,6 +25,12 @@ pub struct VhostDef {
     /// The type of queues declared without one.
     #[serde(default)]
     pub default_queue_type: Option<String>,
+    /// Refuses to be deleted.
+    #[serde(default)]
+    pub protected_from_deletion: bool,
+    /// Limits on what may be in it.
+    #[serde(default)]
+    pub limits: VhostLimits,
 }
 
 /// A user.
@@ -36,6 +43,9 @@ pub struct UserDef {
     /// `administrator`, `monitoring` and so on.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Limits on what the user may open.
+    #[serde(default)]
+    pub limits: UserLimits,
 }
 
 /// What a user may do in a vhost: patterns searched in names.
@@ -81,9 +91,35 @@ pub(super) struct VhostState {
     pub(super) def: VhostDef,
     /// By user.
     pub(super) permissions: BTreeMap<String, PermissionDef>,
+    /// By user and exchange.
+    pub(super) topic_permissions: BTreeMap<(String, String), TopicPermissionDef>,
+    /// By name.
+    pub(super) policies: BTreeMap<String, PolicyDef>,
+    /// By name.
+    pub(super) operator_policies: BTreeMap<String, PolicyDef>,
+    /// By component and name.
+    pub(super) parameters: BTreeMap<(String, String), Value>,
     pub(super) exchanges: BTreeMap<String, ExchangeDef>,
     pub(super) queues: BTreeMap<String, QueueDef>,
     pub(super) bindings: Bindings,
+}
+
+impl VhostState {
+    pub(super) fn policies(&self, operator: bool) -> &BTreeMap<String, PolicyDef> {
+        if operator {
+            &self.operator_policies
+        } else {
+            &self.policies
+        }
+    }
+
+    pub(super) fn policies_mut(&mut self, operator: bool) -> &mut BTreeMap<String, PolicyDef> {
+        if operator {
+            &mut self.operator_policies
+        } else {
+            &mut self.policies
+        }
+    }
 }
 
 /// All definitions. The exchanges every vhost has from the start (`amq.direct` and so on) are not
@@ -136,6 +172,57 @@ impl State {
                 .iter()
                 .map(|(user, def)| (user.as_str(), def))
         })
+    }
+
+    /// The topic permissions in a vhost: user, exchange and permission.
+    pub fn topic_permissions(
+        &self,
+        vhost: &str,
+    ) -> impl Iterator<Item = (&str, &str, &TopicPermissionDef)> {
+        let vhost = self.vhosts.get(vhost).into_iter();
+        vhost.flat_map(|vhost| {
+            vhost
+                .topic_permissions
+                .iter()
+                .map(|((user, exchange), def)| (user.as_str(), exchange.as_str(), def))
+        })
+    }
+
+    /// The policies of a vhost, or its operator policies, by name.
+    pub fn policies(
+        &self,
+        vhost: &str,
+        operator: bool,
+    ) -> impl Iterator<Item = (&str, &PolicyDef)> {
+        let vhost = self.vhosts.get(vhost).into_iter();
+        vhost.flat_map(move |vhost| {
+            vhost
+                .policies(operator)
+                .iter()
+                .map(|(name, def)| (name.as_str(), def))
+        })
+    }
+
+    /// One policy or operator policy.
+    pub fn policy(&self, vhost: &str, name: &str, operator: bool) -> Option<&PolicyDef> {
+        self.vhosts.get(vhost)?.policies(operator).get(name)
+    }
+
+    /// The runtime parameters of a vhost: component, name and value.
+    pub fn parameters(&self, vhost: &str) -> impl Iterator<Item = (&str, &str, &Value)> {
+        let vhost = self.vhosts.get(vhost).into_iter();
+        vhost.flat_map(|vhost| {
+            vhost
+                .parameters
+                .iter()
+                .map(|((component, name), value)| (component.as_str(), name.as_str(), value))
+        })
+    }
+
+    /// One runtime parameter of a vhost.
+    pub fn parameter(&self, vhost: &str, component: &str, name: &str) -> Option<&Value> {
+        let key = (component.to_owned(), name.to_owned());
+        self.vhosts.get(vhost)?.parameters.get(&key)
     }
 
     /// The durable exchanges of a vhost, by name, without those every vhost has.
@@ -197,6 +284,11 @@ impl State {
         self.global_parameters
             .iter()
             .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// One parameter of the whole cluster.
+    pub fn global_parameter(&self, name: &str) -> Option<&Value> {
+        self.global_parameters.get(name)
     }
 
     /// A number no durable queue ever had, from 1.

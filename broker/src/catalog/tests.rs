@@ -88,6 +88,77 @@ fn vhost_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn settings_command() -> impl Strategy<Value = Command> {
+    let policy = ("[p]?", -1..2i64, 0..3i64).prop_map(|(pattern, priority, n)| PolicyDef {
+        pattern,
+        apply_to: ApplyTo::Queues,
+        priority,
+        definition: [("max-length".to_owned(), json!(n))].into_iter().collect(),
+    });
+    let value = prop::option::of(-1..3i64);
+    prop_oneof![
+        (name(), name(), any::<bool>(), policy).prop_map(|(vhost, name, operator, policy)| {
+            Command::SetPolicy {
+                vhost,
+                name,
+                operator,
+                policy,
+            }
+        }),
+        (name(), name(), any::<bool>()).prop_map(|(vhost, name, operator)| Command::ClearPolicy {
+            vhost,
+            name,
+            operator,
+        }),
+        (name(), name(), name(), 0..3i64).prop_map(|(vhost, component, name, n)| {
+            Command::SetParameter {
+                vhost,
+                component,
+                name,
+                value: json!({"n": n}),
+            }
+        }),
+        (name(), name(), name()).prop_map(|(vhost, component, name)| Command::ClearParameter {
+            vhost,
+            component,
+            name,
+        }),
+        (name(), name(), name(), "[w]?").prop_map(|(user, vhost, exchange, write)| {
+            Command::SetTopicPermission {
+                user,
+                vhost,
+                exchange,
+                write,
+                read: String::new(),
+            }
+        }),
+        (name(), name(), prop::option::of(name())).prop_map(|(user, vhost, exchange)| {
+            Command::ClearTopicPermission {
+                user,
+                vhost,
+                exchange,
+            }
+        }),
+        (name(), value.clone()).prop_map(|(vhost, value)| Command::SetVhostLimit {
+            vhost,
+            limit: VhostLimit::MaxQueues,
+            value,
+        }),
+        (name(), value).prop_map(|(user, value)| Command::SetUserLimit {
+            user,
+            limit: UserLimit::MaxChannels,
+            value,
+        }),
+        (name(), any::<bool>())
+            .prop_map(|(name, protected)| Command::ProtectVhost { name, protected }),
+        (name(), name(), table()).prop_map(|(vhost, name, arguments)| Command::RedeclareQueue {
+            vhost,
+            name,
+            arguments,
+        }),
+    ]
+}
+
 fn topology_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         1 => (name(), name(), "[dt]", any::<bool>(), table()).prop_map(
@@ -117,7 +188,7 @@ fn topology_command() -> impl Strategy<Value = Command> {
 }
 
 fn commands() -> impl Strategy<Value = Vec<Command>> {
-    let any = prop_oneof![1 => user_command(), 1 => vhost_command(), 3 => topology_command()];
+    let any = prop_oneof![1 => user_command(), 1 => vhost_command(), 2 => settings_command(), 3 => topology_command()];
     // Without a vhost most of it would be refused.
     prop::collection::vec(any, 0..60).prop_map(|mut commands| {
         for name in ["a", "b"] {

@@ -7,6 +7,8 @@
 //!   v vhost                        u user                       g name
 //!   p vhost user                   x vhost exchange             q vhost queue
 //!   b vhost q|x destination source routing-key arguments        m "last_queue_id"
+//!   l vhost policy                 o vhost operator-policy      r vhost component parameter
+//!   t vhost user exchange
 //! ```
 //!
 //! A value is `{"v":1,"d":...}` with the definition as JSON.
@@ -86,9 +88,43 @@ fn op(event: &Event) -> ViewOp {
         Event::QueueDeclared {
             vhost, name, queue, ..
         } => (key(b'q', &[vhost, name]), value(queue)),
+        Event::QueueChanged { vhost, name, queue } => (key(b'q', &[vhost, name]), value(queue)),
         Event::QueueDeleted { vhost, name, .. } => (key(b'q', &[vhost, name]), None),
         Event::Bound { vhost, binding } => (binding_key(vhost, binding), value(binding)),
         Event::Unbound { vhost, binding } => (binding_key(vhost, binding), None),
+        Event::TopicPermissionSet {
+            user,
+            vhost,
+            exchange,
+            permission,
+        } => (key(b't', &[vhost, user, exchange]), value(permission)),
+        Event::TopicPermissionCleared {
+            user,
+            vhost,
+            exchange,
+        } => (key(b't', &[vhost, user, exchange]), None),
+        Event::PolicySet {
+            vhost,
+            name,
+            operator,
+            policy,
+        } => (policy_key(vhost, name, *operator), value(policy)),
+        Event::PolicyCleared {
+            vhost,
+            name,
+            operator,
+        } => (policy_key(vhost, name, *operator), None),
+        Event::ParameterSet {
+            vhost,
+            component,
+            name,
+            value: set,
+        } => (key(b'r', &[vhost, component, name]), value(set)),
+        Event::ParameterCleared {
+            vhost,
+            component,
+            name,
+        } => (key(b'r', &[vhost, component, name]), None),
         Event::GlobalParameterSet { name, value: set } => (key(b'g', &[name]), value(set)),
         Event::GlobalParameterCleared { name } => (key(b'g', &[name]), None),
     }
@@ -121,6 +157,10 @@ fn value<T: Serialize>(definition: &T) -> Option<Vec<u8>> {
 fn key(kind: u8, parts: &[&str]) -> Vec<u8> {
     let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
     byte_key(kind, &parts)
+}
+
+fn policy_key(vhost: &str, name: &str, operator: bool) -> Vec<u8> {
+    key(if operator { b'o' } else { b'l' }, &[vhost, name])
 }
 
 fn binding_key(vhost: &str, binding: &BindingDef) -> Vec<u8> {
@@ -177,7 +217,9 @@ where
     for (key, value) in entries {
         match key.first() {
             Some(b'v' | b'u' | b'g' | b'm') => load_top(&mut state, &key, &value)?,
-            Some(b'p' | b'x' | b'q' | b'b') => inside.push((key, value)),
+            Some(b'p' | b'x' | b'q' | b'b' | b'l' | b'o' | b'r' | b't') => {
+                inside.push((key, value))
+            }
             _ => return Err(LoadError::UnknownKey(key)),
         }
     }
@@ -238,6 +280,24 @@ fn load_inside(
                 .queues_by_id
                 .insert(queue.id, (vhost_name, name.clone()));
             vhost.queues.insert(name, queue);
+        }
+        Some(b'l') => {
+            vhost.policies.insert(name, read(key, value)?);
+        }
+        Some(b'o') => {
+            vhost.operator_policies.insert(name, read(key, value)?);
+        }
+        Some(b'r') => {
+            let parameter = part(key, 2)?;
+            vhost
+                .parameters
+                .insert((name, parameter), read(key, value)?);
+        }
+        Some(b't') => {
+            let exchange = part(key, 2)?;
+            vhost
+                .topic_permissions
+                .insert((name, exchange), read(key, value)?);
         }
         _ => {
             vhost.bindings.insert(read(key, value)?);

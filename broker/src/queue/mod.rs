@@ -4,6 +4,7 @@
 //! Each method takes the lock once, runs the state machine, and leaves what must follow in the
 //! caller's [`Turn`], to be done when no queue is locked any more.
 
+mod configuration;
 mod consumers;
 mod ready;
 mod state;
@@ -14,10 +15,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use warren_amqp::{FieldTable, parse_content_header, parse_properties};
 use warren_storage::{QueueId, Seq};
 
+use configuration::Configuration;
+pub use configuration::DeadLetter;
 pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
 pub use ready::Entry;
 pub use state::Depth;
@@ -45,14 +48,12 @@ pub struct QueueDefinition {
     pub auto_delete: bool,
     /// The connection it is exclusive to.
     pub owner: Option<ConnectionId>,
-    /// Arguments as declared.
-    pub arguments: FieldTable,
 }
 
 /// A queue.
 pub struct Queue {
     definition: QueueDefinition,
-    dead_letter: Option<(String, Option<String>)>,
+    configuration: RwLock<Configuration>,
     next_seq: AtomicU64,
     deleted: AtomicBool,
     /// Index of the catalog command that made it; what is confirmed for it waits for that too.
@@ -87,21 +88,20 @@ pub enum DeleteRefused {
 }
 
 impl Queue {
-    /// A new, empty queue of the vhost these counters belong to.
+    /// A new, empty queue of the vhost these counters belong to. `settings` is what its arguments
+    /// and policies come to.
     pub(crate) fn new_in(
         definition: QueueDefinition,
+        arguments: FieldTable,
         settings: QueueArguments,
         now_ms: u64,
         stats: &Arc<VhostStats>,
     ) -> Arc<Self> {
-        let dead_letter = settings
-            .dead_letter_exchange
-            .clone()
-            .map(|exchange| (exchange, settings.dead_letter_routing_key.clone()));
+        let configuration = RwLock::new(Configuration::new(arguments, &settings));
         let state = Mutex::new(QueueState::new(settings, definition.auto_delete, now_ms));
         Arc::new(Self {
             definition,
-            dead_letter,
+            configuration,
             next_seq: AtomicU64::new(1),
             deleted: AtomicBool::new(false),
             defined_at: AtomicU64::new(0),
@@ -131,13 +131,6 @@ impl Queue {
     /// Whether messages in it may survive a restart.
     pub fn durable(&self) -> bool {
         self.definition.durable && self.definition.owner.is_none()
-    }
-
-    /// Dead-letter exchange and routing key.
-    pub fn dead_letter(&self) -> Option<(&str, Option<&str>)> {
-        self.dead_letter
-            .as_ref()
-            .map(|(exchange, key)| (exchange.as_str(), key.as_deref()))
     }
 
     /// Whether it has been deleted; a handle may outlive its queue.

@@ -138,6 +138,12 @@ impl Ready {
         }
     }
 
+    /// Calls `change` with every entry that is in memory. What it changes must not be what the
+    /// order depends on.
+    pub(crate) fn each_resident(&mut self, change: impl FnMut(&mut Entry)) {
+        self.levels.iter_mut().flatten().for_each(change);
+    }
+
     /// Takes everything.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Entry> + '_ {
         self.messages = 0;

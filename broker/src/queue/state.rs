@@ -4,6 +4,8 @@
 //! [`ConsumerSink`](super::ConsumerSink), and whatever must happen elsewhere afterwards (log
 //! records, dead letters, deletion) is written into [`Effects`].
 
+mod settings;
+
 use warren_storage::{MessageLog, QueueId, Seq};
 
 use super::consumers::{Consumer, Consumers};

@@ -37,6 +37,7 @@ impl Vhost {
         turn: &mut Turn,
     ) -> Result<(), ReplyError> {
         check_binding(session, &mut request)?;
+        self.check_topic(session, &request)?;
         let _topology = self.topology.lock();
         let source = self.exchange(&request.source)?;
         let (destination, to_durable) = self.destination(session, &request)?;
@@ -68,6 +69,7 @@ impl Vhost {
         turn: &mut Turn,
     ) -> Result<(), ReplyError> {
         check_binding(session, &mut request)?;
+        self.check_topic(session, &request)?;
         let _topology = self.topology.lock();
         let (destination, to_durable) = match self.destination(session, &request) {
             Ok(found) => found,
@@ -120,6 +122,20 @@ impl Vhost {
             self.bump_generation();
         }
         Ok(new)
+    }
+
+    /// U-10; a missing exchange is found out later.
+    fn check_topic(
+        &self,
+        session: &mut Session,
+        request: &BindingRequest,
+    ) -> Result<(), ReplyError> {
+        match self.exchange(&request.source) {
+            Ok(source) if source.kind == ExchangeKind::Topic => {
+                session.check_topic(Access::Read, &request.source, &request.routing_key)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn destination(

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use warren_amqp::{FieldTable, ReplyError};
 use warren_exchanges::ExchangeKind;
@@ -108,6 +109,15 @@ impl Vhost {
             session.check_exchange(Access::Read, &request.name)?;
             session.check_exchange(Access::Write, alternate)?;
         }
+        let n_exchanges = self.shared.n_exchanges.load(Ordering::Relaxed);
+        if let Some(limit) = self.shared.limits.exchanges
+            && n_exchanges >= limit
+        {
+            return Err(ReplyError::precondition_failed(format!(
+                "cannot declare exchange '{}' in vhost '{}': exchange limit of {limit} is reached",
+                request.name, self.name
+            )));
+        }
         if request.durable {
             self.propose(
                 Command::DeclareExchange {
@@ -165,12 +175,14 @@ impl Vhost {
 
     /// Puts an exchange into the tables; no checks.
     pub(crate) fn install_exchange(&self, exchange: Exchange) {
-        let alternate = exchange.alternate.as_deref();
+        let alternate = self.apply_to_exchange(&exchange);
         self.routing
             .write()
-            .add_exchange(&exchange.name, exchange.kind, alternate);
-        self.exchanges
-            .insert(exchange.name.clone(), Arc::new(exchange));
+            .add_exchange(&exchange.name, exchange.kind, alternate.as_deref());
+        let name = exchange.name.clone();
+        if self.exchanges.insert(name, Arc::new(exchange)).is_none() {
+            self.shared.n_exchanges.fetch_add(1, Ordering::Relaxed);
+        }
         self.bump_generation();
     }
 
@@ -198,7 +210,10 @@ impl Vhost {
             };
             self.propose(command, turn)?;
         }
-        self.exchanges.remove(&exchange.name);
+        if self.exchanges.remove(&exchange.name).is_some() {
+            self.shared.n_exchanges.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.forget_exchange_policy(&exchange.name);
         let unbound = self.routing.write().remove_exchange(&exchange.name);
         self.bump_generation();
         self.remove_unbound(unbound, turn);
@@ -214,6 +229,9 @@ impl Vhost {
 
     /// Sends a command through the catalog; the turn's replies wait for it.
     pub(super) fn propose(&self, command: Command, turn: &mut Turn) -> Result<u64, ReplyError> {
+        if self.shut.load(Ordering::Acquire) {
+            return Err(ReplyError::not_found(format!("no vhost '{}'", self.name)));
+        }
         let proposed = self.shared.catalog.propose(command).map_err(|error| {
             tracing::error!(vhost = %self.name, %error, "definition not stored");
             ReplyError::internal()

@@ -7,10 +7,11 @@
 
 mod bindings;
 mod exchanges;
+mod policies;
 mod queues;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -19,6 +20,7 @@ use warren_exchanges::{ExchangeKind, RoutingTable};
 
 pub use bindings::BindingRequest;
 pub use exchanges::{Exchange, ExchangeRequest};
+use policies::VhostPolicies;
 pub use queues::{Declared, QueueRequest, generated_name};
 
 use crate::broker::Shared;
@@ -37,12 +39,20 @@ pub struct Vhost {
     routing: RwLock<RoutingTable<QueueHandle>>,
     generation: AtomicU64,
     topology: Mutex<()>,
+    policies: VhostPolicies,
+    /// It is deleted: nothing more may be declared in it.
+    shut: AtomicBool,
     stats: Arc<VhostStats>,
 }
 
 impl Drop for Vhost {
     fn drop(&mut self) {
         self.shared.stats.retire_vhost(&self.name, &self.stats);
+        let (queues, exchanges) = (self.queues.len(), self.exchanges.len());
+        self.shared.n_queues.fetch_sub(queues, Ordering::Relaxed);
+        self.shared
+            .n_exchanges
+            .fetch_sub(exchanges, Ordering::Relaxed);
     }
 }
 
@@ -69,6 +79,8 @@ impl Vhost {
             routing: RwLock::new(RoutingTable::new()),
             generation: AtomicU64::new(1),
             topology: Mutex::new(()),
+            policies: VhostPolicies::default(),
+            shut: AtomicBool::new(false),
             stats: shared.stats.add_vhost(name),
         };
         for (name, kind, internal) in PREDECLARED {
@@ -160,6 +172,12 @@ impl Vhost {
     /// Number of exchanges.
     pub fn exchange_count(&self) -> usize {
         self.exchanges.len()
+    }
+
+    /// Declares nothing more: it is deleted.
+    pub(crate) fn shut(&self) {
+        let _topology = self.topology.lock();
+        self.shut.store(true, Ordering::Release);
     }
 
     /// Remembered routes must be found anew.

@@ -1,6 +1,7 @@
 //! Declaring, deleting and purging queues.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,9 +9,10 @@ use warren_amqp::{FieldTable, ReplyError};
 use warren_storage::QueueId;
 
 use super::{Vhost, clean_name};
+use crate::admin::limit;
 use crate::arguments::{QueueArguments, QueueShape, check_queue_equivalent, parse_queue_arguments};
 use crate::auth::Access;
-use crate::catalog::Command;
+use crate::catalog::{Command, VhostLimit};
 use crate::ids::ConnectionId;
 use crate::queue::{DeleteRefused, Depth, Queue, QueueDefinition, QueueHandle};
 use crate::route::REPLY_TO;
@@ -151,8 +153,7 @@ impl Vhost {
         let _topology = self.topology.lock();
         let n = queue.close(if_unused, if_empty, turn)?;
         add(&self.shared.stats.churn.queues_deleted, 1);
-        self.queues
-            .remove_if(queue.name(), |_, found| Arc::ptr_eq(found, queue));
+        self.forget_queue(queue);
         let unbound = self
             .routing
             .write()
@@ -172,6 +173,43 @@ impl Vhost {
         Ok(n)
     }
 
+    /// A limit counts every queue, transient and exclusive ones too.
+    fn check_queue_limits(&self, name: &str) -> Result<(), ReplyError> {
+        let refuse = |reached: String| {
+            let text =
+                format!("cannot declare queue '{name}': queue limit in {reached} is reached");
+            Err(ReplyError::precondition_failed(text))
+        };
+        let of_vhost = {
+            let state = self.shared.catalog.read();
+            let limits = state.vhost(&self.name).map(|def| &def.limits);
+            limits.and_then(|limits| limit(limits.get(&VhostLimit::MaxQueues)))
+        };
+        if let Some(limit) = of_vhost.filter(|limit| self.queues.len() >= *limit) {
+            return refuse(format!("vhost '{}' ({limit})", self.name));
+        }
+        let n_queues = self.shared.n_queues.load(Ordering::Relaxed);
+        if let Some(limit) = self.shared.limits.queues.filter(|limit| n_queues >= *limit) {
+            return refuse(format!("cluster ({limit})"));
+        }
+        Ok(())
+    }
+
+    /// Ends a queue of a vhost that is deleted: the catalog has forgotten it already.
+    pub(crate) fn drop_queue(&self, queue: &Arc<Queue>, turn: &mut Turn) {
+        let _ = queue.close(false, false, turn);
+        self.forget_queue(queue);
+    }
+
+    fn forget_queue(&self, queue: &Arc<Queue>) {
+        let gone = self
+            .queues
+            .remove_if(queue.name(), |_, found| Arc::ptr_eq(found, queue));
+        if gone.is_some() {
+            self.shared.n_queues.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Makes the hidden queue of a direct reply-to consumer and returns it.
     pub fn open_reply_queue(&self, connection: ConnectionId, now_ms: u64) -> Arc<Queue> {
         let name = generated_name(&format!("{REPLY_TO}."));
@@ -182,9 +220,9 @@ impl Vhost {
             durable: false,
             auto_delete: false,
             owner: Some(connection),
-            arguments: FieldTable::default(),
         };
-        let queue = Queue::new_in(definition, QueueArguments::default(), now_ms, &self.stats);
+        let (arguments, settings) = (FieldTable::default(), QueueArguments::default());
+        let queue = Queue::new_in(definition, arguments, settings, now_ms, &self.stats);
         self.replies.insert(name, Arc::clone(&queue));
         queue
     }
@@ -198,7 +236,9 @@ impl Vhost {
 
     /// Puts a queue into the tables; no checks.
     pub(crate) fn install_queue(&self, queue: Arc<Queue>) {
-        self.queues.insert(queue.name().to_owned(), queue);
+        if self.queues.insert(queue.name().to_owned(), queue).is_none() {
+            self.shared.n_queues.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// 405 when the queue is exclusive to another connection.
@@ -233,7 +273,7 @@ impl Vhost {
         let current = QueueShape {
             durable: definition.durable,
             auto_delete: definition.auto_delete,
-            arguments: &definition.arguments,
+            arguments: &queue.arguments(),
         };
         let wanted = QueueShape {
             durable: request.durable,
@@ -264,6 +304,8 @@ impl Vhost {
             session.check_queue(Access::Read, &request.name)?;
             session.check_exchange(Access::Write, exchange)?;
         }
+        self.check_queue_limits(&request.name)?;
+        let (settings, policy) = self.under_policy(&request.name, settings, &request.arguments);
         let durable = request.durable && !request.exclusive;
         let id = self.shared.next_queue_id(durable);
         let defined_at = if durable {
@@ -285,9 +327,10 @@ impl Vhost {
             durable: request.durable,
             auto_delete: request.auto_delete,
             owner: request.exclusive.then_some(session.connection),
-            arguments: request.arguments,
         };
-        let queue = Queue::new_in(definition, settings, turn.now_ms(), &self.stats);
+        let (now_ms, arguments) = (turn.now_ms(), request.arguments);
+        let queue = Queue::new_in(definition, arguments, settings, now_ms, &self.stats);
+        queue.set_policy(policy);
         queue.set_defined_at(defined_at);
         let depth = queue.touch(turn);
         self.install_queue(Arc::clone(&queue));
@@ -340,16 +383,11 @@ impl crate::broker::Shared {
         if !durable {
             return self.transient_queue_id();
         }
-        QueueId(
-            self.next_durable_queue
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed),
-        )
+        QueueId(self.next_durable_queue.fetch_add(1, Ordering::Relaxed))
     }
 
     fn transient_queue_id(&self) -> QueueId {
-        let n = self
-            .next_transient_queue
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let n = self.next_transient_queue.fetch_add(1, Ordering::Relaxed);
         QueueId(n | TRANSIENT)
     }
 }

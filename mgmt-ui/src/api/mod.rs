@@ -4,6 +4,9 @@
 //! Parameters of paths are called the same everywhere, as the same path may have methods in two
 //! areas: `{vhost}` for a vhost, `{name}` for the object in question.
 
+mod policies;
+mod settings;
+
 use crate::http::Routes;
 
 /// All of them.
@@ -11,4 +14,6 @@ pub(crate) fn routes() -> Routes {
     Routes::new("API")
         .merge(crate::monitor::routes())
         .merge(crate::console::routes())
+        .merge(policies::routes())
+        .merge(settings::routes())
 }

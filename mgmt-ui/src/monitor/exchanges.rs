@@ -40,7 +40,7 @@ async fn list(
         let rows = scope.vhosts.iter().flat_map(|vhost| {
             let exchanges = vhost.exchanges().into_iter();
             exchanges.map(|exchange| ExchangeRow {
-                vhost: Arc::clone(vhost.name()),
+                vhost: Arc::clone(vhost),
                 exchange,
             })
         });
@@ -57,7 +57,6 @@ async fn one(
     written(move || {
         let (vhost, exchange) = find(&scope, &name)?;
         let listing = Listing::of(&query)?;
-        let vhost = Arc::clone(vhost.name());
         let mut object = ExchangeRow { vhost, exchange }.render(&listing);
         // Broken down by channel and queue only when rates are kept in detail.
         object.put("incoming", Vec::new());
@@ -104,7 +103,7 @@ fn find(scope: &VhostScope, name: &str) -> Result<(Arc<Vhost>, Arc<Exchange>), A
 }
 
 struct ExchangeRow {
-    vhost: Arc<str>,
+    vhost: Arc<Vhost>,
     exchange: Arc<Exchange>,
 }
 
@@ -115,7 +114,7 @@ impl Row for ExchangeRow {
 
     fn order(&self, other: &Self) -> Ordering {
         let names = || self.exchange.name.cmp(&other.exchange.name);
-        self.vhost.cmp(&other.vhost).then_with(names)
+        self.vhost.name().cmp(other.vhost.name()).then_with(names)
     }
 
     fn render(&self, listing: &Listing) -> Object {
@@ -127,10 +126,20 @@ impl Row for ExchangeRow {
         object.put("internal", exchange.internal);
         object.put("name", exchange.name.clone());
         object.put("type", exchange.kind.as_str());
-        object.put("vhost", self.vhost.to_string());
+        object.put("vhost", self.vhost.name().to_string());
         let predeclared = exchange.name.is_empty() || exchange.name.starts_with("amq.");
         if predeclared {
             object.put("user_who_performed_action", "rmq-internal");
+        }
+        if let Some(applied) = self.vhost.exchange_policy(&exchange.name) {
+            if let Some(policy) = &applied.policy {
+                object.put("policy", policy.to_string());
+            }
+            if let Some(policy) = &applied.operator_policy {
+                object.put("operator_policy", policy.to_string());
+            }
+            let definition = Object::from(&applied.definition);
+            object.put("effective_policy_definition", definition);
         }
         let stats = &exchange.stats;
         let numbers = [

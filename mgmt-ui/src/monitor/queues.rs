@@ -114,7 +114,7 @@ impl QueueRow {
 
     fn definition(&self, object: &mut Object) {
         let definition = self.queue.definition();
-        object.put("arguments", &definition.arguments);
+        object.put("arguments", &*self.queue.arguments());
         object.put("auto_delete", definition.auto_delete);
         object.put("durable", definition.durable);
         object.put("exclusive", definition.owner.is_some());
@@ -159,9 +159,20 @@ impl QueueRow {
         if listing.wants("head_message_timestamp") {
             object.put("head_message_timestamp", self.queue.head_timestamp());
         }
-        object.put("policy", Json::Null);
-        object.put("operator_policy", Json::Null);
-        object.put("effective_policy_definition", Object::new());
+        let policy = self.queue.policy();
+        let name =
+            |name: Option<&Arc<str>>| name.map_or(Json::Null, |name| name.to_string().into());
+        let applied = policy.as_ref();
+        object.put("policy", name(applied.and_then(|p| p.policy.as_ref())));
+        object.put(
+            "operator_policy",
+            name(applied.and_then(|p| p.operator_policy.as_ref())),
+        );
+        let definition = applied.map(|applied| Object::from(&applied.definition));
+        object.put(
+            "effective_policy_definition",
+            definition.unwrap_or_default(),
+        );
         object.put("internal", false);
         object.put("recoverable_slaves", Json::Null);
         self.holders(object);
@@ -328,8 +339,7 @@ impl QueueRow {
 
 /// The type it was declared with.
 pub(super) fn queue_type(queue: &Queue) -> &'static str {
-    let arguments = queue.definition().arguments.inner();
-    match arguments.get("x-queue-type") {
+    match queue.arguments().inner().get("x-queue-type") {
         Some(value) if text_is(value, b"quorum") => "quorum",
         Some(value) if text_is(value, b"stream") => "stream",
         _ => "classic",

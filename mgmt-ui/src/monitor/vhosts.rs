@@ -97,7 +97,7 @@ impl VhostRow {
         object.put("tags", tags());
         object.put("default_queue_type", queue_type.clone());
         object.put("tracing", false);
-        object.put("protected_from_deletion", false);
+        object.put("protected_from_deletion", def.protected_from_deletion);
         let mut metadata = Object::new();
         metadata.put("description", def.description);
         metadata.put("tags", tags());

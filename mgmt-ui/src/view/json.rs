@@ -63,6 +63,35 @@ impl Object {
     }
 }
 
+impl From<&serde_json::Map<String, serde_json::Value>> for Object {
+    fn from(fields: &serde_json::Map<String, serde_json::Value>) -> Self {
+        let fields = fields.iter();
+        Self(
+            fields
+                .map(|(name, value)| (Cow::Owned(name.clone()), value.into()))
+                .collect(),
+        )
+    }
+}
+
+impl From<&serde_json::Value> for Json {
+    fn from(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(flag) => Self::Bool(*flag),
+            Value::Number(number) => number
+                .as_i64()
+                .map(Self::Int)
+                .or_else(|| number.as_u64().map(Self::Uint))
+                .unwrap_or_else(|| Self::Float(number.as_f64().unwrap_or_default())),
+            Value::String(text) => Self::Text(Cow::Owned(text.clone())),
+            Value::Array(members) => Self::List(members.iter().map(Self::from).collect()),
+            Value::Object(fields) => Self::Object(fields.into()),
+        }
+    }
+}
+
 impl Json {
     /// The value at the end of a path of names.
     pub(crate) fn at(&self, path: &str) -> Option<&Self> {

@@ -171,6 +171,27 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "vhost_max",
+        default: "infinity",
+        accepts: LIMIT,
+        doc: "Vhosts of the node.",
+        set: |d, _, v| put(&mut d.config.node_limits.vhosts, count_or_infinity(v)),
+    },
+    Key {
+        name: "cluster_queue_limit",
+        default: "infinity",
+        accepts: LIMIT,
+        doc: "Queues of all vhosts together.",
+        set: |d, _, v| put(&mut d.config.node_limits.queues, count_or_infinity(v)),
+    },
+    Key {
+        name: "cluster_exchange_limit",
+        default: "infinity",
+        accepts: LIMIT,
+        doc: "Exchanges of all vhosts together, those the broker makes included.",
+        set: |d, _, v| put(&mut d.config.node_limits.exchanges, count_or_infinity(v)),
+    },
+    Key {
         name: "max_message_size",
         default: "134217728",
         accepts: "bytes, 1 to 536870912, with units such as `16MiB`",
@@ -194,6 +215,11 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
 ];
+
+fn count_or_infinity(text: &str) -> Result<Option<usize>, BadValue> {
+    let limit: Option<u32> = number_or_infinity(text, 1)?;
+    Ok(limit.map(|limit| limit as usize))
+}
 
 fn frame_max(text: &str) -> Result<u32, BadValue> {
     match number(text, 0, i32::MAX.unsigned_abs())? {

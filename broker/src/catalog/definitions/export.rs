@@ -50,9 +50,11 @@ impl Definitions {
                 description: metadata.description,
                 tags: metadata.tags,
                 default_queue_type: metadata.default_queue_type,
+                protected_from_deletion: metadata.protected_from_deletion,
             }),
             ..VhostEntry::default()
         });
+        self.export_settings(state, vhost);
         self.permissions
             .extend(state.permissions(vhost).map(|(user, def)| PermissionEntry {
                 user: user.to_owned(),
@@ -92,7 +94,7 @@ fn user((name, def): (&str, &super::super::state::UserDef)) -> UserEntry {
         password: None,
         hashing_algorithm: Some(def.hashing_algorithm.as_str().to_owned()),
         tags: def.tags.clone(),
-        limits: serde_json::Value::Object(serde_json::Map::new()),
+        limits: serde_json::json!(def.limits),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Reading definitions into the catalog (rows O-2, O-5): adds and updates, never deletes. One
 //! entry that cannot be taken does not keep the others out; each is named in the report.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::check::CatalogError;
 use super::super::command::Command;
 use super::super::writer::Catalog;
+use super::settings::{import_limits, user_limits, vhost_limits};
 use super::topology::{import_binding, import_exchange, import_queue};
 use super::{Definitions, UserEntry, VhostEntry};
 use crate::arguments::QueueType;
@@ -67,6 +68,7 @@ impl Definitions {
             import_user(catalog, user, legacy, &mut report)?;
         }
         self.import_permissions(catalog, &mut report)?;
+        self.import_settings(catalog, &mut report)?;
         for parameter in &self.global_parameters {
             let (name, value) = (parameter.name.clone(), parameter.value.clone());
             let what = format!("global parameter '{name}'");
@@ -128,16 +130,6 @@ impl Definitions {
     }
 
     fn report_ignored(&self, report: &mut ImportReport) {
-        let groups = [
-            ("topic permission", &self.topic_permissions),
-            ("parameter", &self.parameters),
-            ("policy", &self.policies),
-        ];
-        for (kind, entries) in groups {
-            for entry in entries {
-                report.ignore(describe(kind, entry), NOT_YET);
-            }
-        }
         for (field, value) in &self.other {
             let says_nothing = matches!(
                 field.as_str(),
@@ -151,7 +143,7 @@ impl Definitions {
 }
 
 /// Names an entry by whichever of the usual fields it has.
-fn describe(kind: &str, entry: &Value) -> String {
+pub(super) fn describe(kind: &str, entry: &Value) -> String {
     let mut text = kind.to_owned();
     for (word, field) in [
         ("", "component"),
@@ -214,10 +206,16 @@ fn import_vhost(
         tags,
         default_queue_type: queue_type,
     };
-    if !is_empty(&entry.limits) {
-        report.ignore(format!("limits of {what}"), NOT_YET);
+    report.propose(catalog, &what, command)?;
+    if metadata.protected_from_deletion {
+        let command = Command::ProtectVhost {
+            name: entry.name.clone(),
+            protected: true,
+        };
+        report.propose(catalog, &what, command)?;
     }
-    report.propose(catalog, &what, command)
+    let commands = |limits: &Map<String, Value>| vhost_limits(&entry.name, limits);
+    import_limits(catalog, &what, &entry.limits, commands, report)
 }
 
 fn import_user(
@@ -255,14 +253,13 @@ fn import_user(
             }
         };
     }
-    if !is_empty(&entry.limits) {
-        report.ignore(format!("limits of {what}"), NOT_YET);
-    }
     let command = Command::PutUser {
         name: entry.name.clone(),
         password_hash: hash,
         hashing_algorithm: algorithm,
         tags: entry.tags.clone(),
     };
-    report.propose(catalog, &what, command)
+    report.propose(catalog, &what, command)?;
+    let commands = |limits: &Map<String, Value>| user_limits(&entry.name, limits);
+    import_limits(catalog, &what, &entry.limits, commands, report)
 }

@@ -1,12 +1,12 @@
 //! Definitions as a file, in the form RabbitMQ exports and imports. What 3.x and 4.x write is
 //! read; what is written, both read.
 //!
-//! Parts that this version carries but does not act on (policies, parameters, topic permissions,
-//! limits) are kept as they stand; an [import](Definitions::import) names each of them.
+//! Parts of a file that cannot be taken are named by an [import](Definitions::import).
 
 mod export;
 mod import;
 pub(super) mod json;
+mod settings;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -122,6 +122,9 @@ pub struct VhostMetadata {
     /// The type of queues declared without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_queue_type: Option<String>,
+    /// Refuses to be deleted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub protected_from_deletion: bool,
 }
 
 /// A permission.
@@ -225,6 +228,10 @@ impl Definitions {
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("definitions have string keys only")
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn yes() -> bool {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::testing::catalog_with;
-use super::super::{Command, State};
+use super::super::{Command, State, UserLimit, VhostLimit};
 use super::*;
 use crate::auth::{LoopbackUsers, login};
 
@@ -22,7 +22,8 @@ fn export_of_3_10() -> Value {
             {"name": "alice", "tags": ["management"],
              "password_hash": "VQ56+d05iq7sRblD7lzYSS+Qu4PyFTS6ht8IsupydD6xyFwM",
              "hashing_algorithm": "rabbit_password_hashing_sha256",
-             "limits": {"max-channels": 200}}
+             "limits": {"max-channels": 200}},
+            {"name": "carol", "password_hash": "", "tags": "", "limits": {"max-fun": 1}}
         ],
         "vhosts": [{"name": "shop"}, {"name": "/"}],
         "permissions": [
@@ -34,12 +35,22 @@ fn export_of_3_10() -> Value {
             {"user": "alice", "vhost": "shop", "exchange": "amq.topic", "write": "^a", "read": ""}
         ],
         "parameters": [
+            {"value": {"pattern": "^o", "apply-to": "queues", "priority": 0,
+                       "definition": {"max-length": 500_000}},
+             "vhost": "shop", "component": "operator_policy", "name": "cap"},
             {"value": {"pattern": "^o"}, "vhost": "shop", "component": "operator_policy",
-             "name": "cap"}
+             "name": "bad"},
+            {"value": {"max-connections": 200, "max-queues": -1}, "vhost": "shop",
+             "component": "vhost-limits", "name": "limits"},
+            {"value": {"src-uri": "amqp://"}, "vhost": "shop", "component": "shovel",
+             "name": "s"},
+            {"value": {}, "vhost": "shop", "component": "unheard-of", "name": "u"}
         ],
         "global_parameters": [{"name": "cluster_name", "value": "rabbit@h"}],
         "policies": [
             {"vhost": "shop", "name": "ttl", "pattern": "^tmp", "apply-to": "all",
+             "definition": {"message-ttl": 60000}, "priority": 0},
+            {"vhost": "nope", "name": "ttl", "pattern": "^tmp", "apply-to": "all",
              "definition": {"message-ttl": 60000}, "priority": 0}
         ],
         "queues": [
@@ -82,20 +93,30 @@ fn an_export_of_rabbitmq_is_imported() {
         );
         let queues: Vec<&str> = state.queues("shop").map(|(name, _)| name).collect();
         assert_eq!(queues, ["prio"]);
+        let policy = state.policy("shop", "ttl", false).unwrap();
+        assert_eq!(policy.definition["message-ttl"], 60000);
+        let policy = state.policy("shop", "cap", true).unwrap();
+        assert_eq!(policy.definition["max-length"], 500_000);
+        let limits = &state.vhost("shop").unwrap().limits;
+        assert_eq!(limits.get(&VhostLimit::MaxConnections), Some(&200));
+        let limits = &state.user("alice").unwrap().limits;
+        assert_eq!(limits.get(&UserLimit::MaxChannels), Some(&200));
+        assert_eq!(state.topic_permissions("shop").count(), 1);
+        assert!(state.parameter("shop", "shovel", "s").is_some());
     }
     assert!(login(&catalog, "alice", "alice-pw", true, &LoopbackUsers::none()).is_ok());
     let lines: Vec<&str> = report.ignored.iter().map(String::as_str).collect();
     let starts = [
-        "limits of user 'alice': not supported",
+        "limits of user 'carol': no limit 'max-fun'",
         "permission of user 'alice' in vhost '/': ",
         "permission of user 'guest' in vhost 'shop': no user 'guest'",
+        "parameter 'operator_policy' 'bad' in vhost 'shop': Validation failed: Key \"definition\"",
+        "parameter 'unheard-of' 'u' in vhost 'shop': Validation failed: component unheard-of not",
+        "policy 'ttl' in vhost 'nope': no vhost 'nope'",
         "exchange 'delayed' in vhost 'shop': invalid exchange type 'x-delayed-message'",
         "queue 'gone' in vhost 'shop': transient",
         "queue 'qq' in vhost 'shop': invalid arg 'x-queue-type'",
         "binding from 'orders' to queue 'qq' in vhost 'shop': no durable queue 'qq'",
-        "topic permission of user 'alice' on exchange 'amq.topic' in vhost 'shop': not",
-        "parameter 'operator_policy' 'cap' in vhost 'shop': not supported",
-        "policy 'ttl' in vhost 'shop': not supported",
     ];
     assert_eq!(lines.len(), starts.len(), "{lines:#?}");
     for (line, start) in lines.iter().zip(starts) {
@@ -148,7 +169,8 @@ fn what_is_exported_imports_into_the_same_state() {
     let mut file = export_of_3_10();
     file["vhosts"] = json!([
         {"name": "shop", "limits": [], "metadata": {
-            "description": "d", "tags": ["t"], "default_queue_type": "undefined"}},
+            "description": "d", "tags": ["t"], "default_queue_type": "undefined",
+            "protected_from_deletion": true}},
         {"name": "/", "description": "e", "tags": "x,y", "default_queue_type": "classic"},
     ]);
     parse(&file).import(&catalog).unwrap();
@@ -160,6 +182,7 @@ fn what_is_exported_imports_into_the_same_state() {
     assert_eq!(*other.read(), *catalog.read());
     let state: &State = &catalog.read();
     assert_eq!(state.vhost("shop").unwrap().tags, ["t"]);
+    assert!(state.vhost("shop").unwrap().protected_from_deletion);
     assert_eq!(state.vhost("shop").unwrap().default_queue_type, None);
     assert_eq!(
         state.vhost("/").unwrap().default_queue_type.as_deref(),
@@ -224,7 +247,7 @@ fn fields_of_later_versions_are_tolerated_and_named() {
         report.ignored,
         [
             "default queue type 'quorum' of vhost 'v': not supported by this version",
-            "limits of vhost 'v': not supported by this version",
+            "limits of vhost 'v': not an object",
             "field 'new_thing': not supported by this version",
         ]
     );
