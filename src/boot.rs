@@ -23,6 +23,7 @@ pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
         loopback_users: LoopbackUsers::only(config.login.loopback_users.iter().cloned()),
         passwords: config.login.passwords.clone(),
         max_message_size: config.limits.max_message_size,
+        paging: config.paging,
         sample_interval_ms: config.sample_interval.as_millis() as u64,
         durability: config.durability,
         limits: config.node_limits,
@@ -133,6 +134,7 @@ pub(crate) async fn watch_resources(
     loop {
         if Instant::now() >= next {
             sampled = monitor.sample();
+            broker.observe_memory(&monitor.latest());
             next = Instant::now() + monitor.next_poll();
         }
         let mut alarms = sampled;

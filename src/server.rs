@@ -146,6 +146,9 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
     let listeners = Listeners::bind(&config)?;
     let broker = Arc::new(open_broker(&config, &signals).await?);
+    broker
+        .start_pager(clock::now_ms)
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
     let (stop, stopped) = watch::channel(false);
     let context = Arc::new(Context {
         limits: limits(&config),

@@ -14,6 +14,7 @@ use crate::alarms::Alarms;
 use crate::auth::{LoopbackUsers, PasswordRules};
 use crate::catalog::Catalog;
 use crate::ids::{ConnectionId, ConsumerId};
+use crate::pager::{Pager, PagingSettings};
 use crate::recovery;
 use crate::stats::{Churn, LiveConnection, NodeStats, Sampler};
 use crate::timers::Timers;
@@ -39,11 +40,14 @@ pub struct Settings {
     pub durability: Durability,
     /// How much there may be of what clients and operators make.
     pub limits: NodeLimits,
+    /// How backlogs are kept.
+    pub paging: PagingSettings,
 }
 
 /// What vhosts need of the broker.
 pub struct Shared {
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) pager: Arc<Pager>,
     pub(crate) next_durable_queue: AtomicU64,
     pub(crate) next_transient_queue: AtomicU64,
     pub(crate) stats: Arc<NodeStats>,
@@ -116,11 +120,13 @@ impl Broker {
             limits: settings.limits,
             n_queues: AtomicUsize::new(0),
             n_exchanges: AtomicUsize::new(0),
+            pager: Pager::new(settings.paging),
             next_durable_queue: AtomicU64::new(first_free),
             next_transient_queue: AtomicU64::new(1),
         });
         let vhosts = recovery::rebuild_vhosts(&shared, now_ms);
-        let log = recovery::recover_messages(&shared, &dir, settings.durability, &vhosts, now_ms)?;
+        let durability = settings.durability;
+        let log = recovery::recover_messages(&shared, &dir, durability, &vhosts)?;
         let broker = Self {
             settings,
             shared,
@@ -162,6 +168,10 @@ impl Broker {
             .or_else(|| log.failure())
             .or_else(|| log.stalled())
             .or_else(|| catalog.stalled())
+    }
+
+    pub(crate) fn pager(&self) -> &Arc<Pager> {
+        &self.shared.pager
     }
 
     /// Deadlines of queues.
@@ -292,10 +302,17 @@ impl Broker {
 
     /// Writes and syncs everything; nothing may be published afterwards.
     pub fn close(&self) {
+        self.pager().stop();
         if let Err(error) = self.log.close() {
             tracing::error!(%error, "the commit log did not close cleanly");
         }
         self.shared.catalog.close();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.pager().stop();
     }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use warren_amqp::{make_address, parse_content_header, parse_properties};
+use warren_storage::Batch;
 
 use crate::broker::Broker;
 use crate::dead_letter::{Death, DeathReason, dead_letter_header, extra_keys, is_cycle};
 use crate::message::{Chunk, FLAG_BCC, FLAG_EXPIRES, Message, Meta};
-use crate::publish::record_message;
-use crate::queue::Queue;
+use crate::publish::{paged_only, record};
+use crate::queue::{Logged, Queue};
 use crate::route::lookup;
 use crate::stats::add;
 use crate::turn::{Dead, Turn};
@@ -126,22 +127,34 @@ impl Broker {
 
     /// Enqueues the one message of `chunk` in each of `targets`, logged where it must be.
     fn enqueue_single(&self, chunk: &Arc<Chunk>, targets: &[Arc<Queue>], turn: &mut Turn) {
-        let seqs: Vec<u64> = targets.iter().map(|queue| queue.reserve_seqs(1)).collect();
-        let mut log = warren_storage::Batch::new();
-        let logged: Vec<_> = targets
-            .iter()
-            .zip(&seqs)
-            .filter(|(queue, _)| queue.durable() && chunk.meta(0).persistent())
-            .map(|(queue, seq)| (queue.id(), *seq))
-            .collect();
-        let mut in_log = false;
-        if !logged.is_empty() {
-            record_message(&mut log, &logged, chunk, 0, turn.now_ms());
+        let (meta, parts) = (chunk.meta(0), chunk.parts(0));
+        let (mut lasting, mut paged) = (Vec::new(), Vec::new());
+        let mut numbered = Vec::with_capacity(targets.len());
+        for queue in targets {
+            let seq = queue.reserve_seqs(1);
+            let logged = if queue.durable() && meta.persistent() {
+                lasting.push((queue.id(), seq));
+                Logged::All
+            } else if queue.pages() {
+                paged.push((queue.id(), seq));
+                Logged::All
+            } else {
+                Logged::None
+            };
+            numbered.push((queue, seq, logged));
+        }
+        let mut in_log = true;
+        if !lasting.is_empty() || !paged.is_empty() {
+            let mut log = Batch::new();
+            let now_ms = turn.now_ms();
+            record(&mut log, &lasting, meta, parts, now_ms);
+            record(&mut log, &paged, paged_only(meta), parts, now_ms);
             in_log = self.log().append(&mut log, false).is_ok();
         }
         let mut rejected = Vec::new();
-        for (queue, seq) in targets.iter().zip(seqs) {
-            queue.enqueue(chunk, &[(0, 1)], seq, in_log, turn, &mut rejected);
+        for (queue, seq, logged) in numbered {
+            let logged = if in_log { logged } else { Logged::None };
+            queue.enqueue(chunk, &[(0, 1)], seq, logged, turn, &mut rejected);
         }
     }
 }

@@ -16,6 +16,7 @@ mod finish;
 mod ids;
 pub mod message;
 mod overview;
+mod pager;
 pub mod policy;
 mod publish;
 mod queue;
@@ -35,12 +36,13 @@ pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
 pub use explain::{Explanation, Hop, Verdict};
 pub use ids::{ConnectionId, ConsumerId};
 pub use overview::ObjectTotals;
+pub use pager::PagingSettings;
 pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};
 pub use warren_exchanges::{Binding, Destination, ExchangeKind};
 
 pub use queue::{
     ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeadLetter, DeleteRefused,
-    Depth, Entry, Queue, QueueDefinition, QueueHandle,
+    Depth, Entry, Got, HeadWaiter, Queue, QueueDefinition, QueueHandle, ResidentLimits,
 };
 pub use route::{REPLY_TO, Route, RouteCache};
 pub use session::Session;

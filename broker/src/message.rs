@@ -26,6 +26,8 @@ pub const FLAG_PERSISTENT: u8 = 1;
 pub const FLAG_EXPIRES: u8 = 2;
 /// The headers hold BCC, which no consumer may see; dead-lettering still routes by it.
 pub const FLAG_BCC: u8 = 4;
+/// In the log only: the record is there for want of memory and does not survive a restart.
+pub const FLAG_PAGED: u8 = 8;
 
 /// What the broker must know of a message beside its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +59,8 @@ struct Place {
     address_len: u16,
     header_len: u32,
     body_len: u32,
+    /// Milliseconds between the chunk's time and this message's.
+    later_ms: u32,
     meta: Meta,
 }
 
@@ -68,10 +72,11 @@ pub struct Chunk {
     enqueued_ms: u64,
 }
 
-/// One message: a reference into a chunk.
+/// One message: a reference into a chunk, or what is left when the commit log alone has its bytes.
 #[derive(Clone, Debug)]
 pub struct Message {
-    chunk: Arc<Chunk>,
+    chunk: Option<Arc<Chunk>>,
+    /// Index in the chunk; without one, the length of the body.
     index: u32,
 }
 
@@ -79,31 +84,45 @@ impl Message {
     /// A reference to the message at `index` of `chunk`.
     pub fn new(chunk: &Arc<Chunk>, index: u32) -> Self {
         Self {
-            chunk: Arc::clone(chunk),
+            chunk: Some(Arc::clone(chunk)),
             index,
         }
     }
 
-    fn place(&self) -> &Place {
-        &self.chunk.places[self.index as usize]
+    /// Lets go of the bytes. Of the message only the length of its body is known afterwards; what
+    /// else is asked for is empty.
+    pub fn release(&mut self) {
+        if self.chunk.is_some() {
+            self.index = self.body_len() as u32;
+            self.chunk = None;
+        }
+    }
+
+    /// Whether its bytes are in memory.
+    pub fn is_present(&self) -> bool {
+        self.chunk.is_some()
+    }
+
+    fn place(&self) -> Option<(&Chunk, &Place)> {
+        let chunk = self.chunk.as_deref()?;
+        Some((chunk, &chunk.places[self.index as usize]))
     }
 
     /// Exchange and routing key shortstrs as they stand on the wire.
     pub fn address(&self) -> &[u8] {
-        let p = self.place();
-        &self.chunk.data[p.start..p.start + usize::from(p.address_len)]
+        self.place()
+            .map_or(&[], |(chunk, place)| chunk.address(place))
     }
 
     /// The content header frame's payload (class, weight, body size, properties).
     pub fn header(&self) -> &[u8] {
-        let p = self.place();
-        let at = p.start + usize::from(p.address_len);
-        &self.chunk.data[at..at + p.header_len as usize]
+        self.place()
+            .map_or(&[], |(chunk, place)| chunk.header(place))
     }
 
     /// The content header payload as consumers get it: without BCC.
     pub fn delivered_header(&self) -> Cow<'_, [u8]> {
-        if self.place().meta.flags & FLAG_BCC == 0 {
+        if self.meta().flags & FLAG_BCC == 0 {
             return Cow::Borrowed(self.header());
         }
         strip_bcc(self.header()).map_or(Cow::Borrowed(self.header()), Cow::Owned)
@@ -111,30 +130,31 @@ impl Message {
 
     /// The body.
     pub fn body(&self) -> &[u8] {
-        let p = self.place();
-        let at = p.start + usize::from(p.address_len) + p.header_len as usize;
-        &self.chunk.data[at..at + p.body_len as usize]
+        self.place().map_or(&[], |(chunk, place)| chunk.body(place))
     }
 
     /// Length of the body in bytes.
     pub fn body_len(&self) -> usize {
-        self.place().body_len as usize
+        let len = self.place().map_or(self.index, |(_, place)| place.body_len);
+        len as usize
     }
 
-    /// Bytes of address, header and body together.
+    /// Bytes of address, header and body together; 0 without the bytes.
     pub fn total_len(&self) -> usize {
-        let p = self.place();
-        usize::from(p.address_len) + p.header_len as usize + p.body_len as usize
+        self.place().map_or(0, |(_, place)| place.total_len())
     }
 
     /// Priority, persistence and expiration.
     pub fn meta(&self) -> Meta {
-        self.place().meta
+        self.place()
+            .map_or(Meta::default(), |(_, place)| place.meta)
     }
 
     /// When the broker took the message, Unix milliseconds.
     pub fn enqueued_ms(&self) -> u64 {
-        self.chunk.enqueued_ms
+        self.place().map_or(0, |(chunk, place)| {
+            chunk.enqueued_ms + u64::from(place.later_ms)
+        })
     }
 
     /// The exchange it was published to.
@@ -145,6 +165,12 @@ impl Message {
     /// The routing key it was published with.
     pub fn routing_key(&self) -> &str {
         std::str::from_utf8(split_address(self.address()).1).unwrap_or("")
+    }
+}
+
+impl Place {
+    fn total_len(&self) -> usize {
+        usize::from(self.address_len) + self.header_len as usize + self.body_len as usize
     }
 }
 
@@ -179,6 +205,7 @@ impl Chunk {
             address_len: address_len as u16,
             header_len: header_len as u32,
             body_len,
+            later_ms: 0,
             meta,
         };
         Self {
@@ -196,6 +223,7 @@ impl Chunk {
             address_len: address.len() as u16,
             header_len: header.len() as u32,
             body_len: body.len() as u32,
+            later_ms: 0,
             meta,
         });
         self.data.extend_from_slice(address);
@@ -225,16 +253,52 @@ impl Chunk {
         Arc::new(self)
     }
 
+    /// Adds a message that was taken at `enqueued_ms`; the first one gives the chunk its time.
+    /// `None` when it was taken before that or long after: it needs another chunk.
+    pub fn push_taken_at(
+        &mut self,
+        enqueued_ms: u64,
+        [address, header, body]: [&[u8]; 3],
+        meta: Meta,
+    ) -> Option<u32> {
+        if self.places.is_empty() {
+            self.enqueued_ms = enqueued_ms;
+        }
+        let later = enqueued_ms.checked_sub(self.enqueued_ms)?;
+        let later_ms = u32::try_from(later).ok()?;
+        let index = self.push(address, header, body, meta);
+        self.places[index as usize].later_ms = later_ms;
+        Some(index)
+    }
+
+    /// When the first message was taken, Unix milliseconds.
+    pub fn enqueued_ms(&self) -> u64 {
+        self.enqueued_ms
+    }
+
     /// The wire bytes of message `index`: address, header and body in that order.
     pub fn parts(&self, index: u32) -> [&[u8]; 3] {
-        let p = &self.places[index as usize];
-        let header = p.start + usize::from(p.address_len);
-        let body = header + p.header_len as usize;
-        [
-            &self.data[p.start..header],
-            &self.data[header..body],
-            &self.data[body..body + p.body_len as usize],
-        ]
+        let place = &self.places[index as usize];
+        [self.address(place), self.header(place), self.body(place)]
+    }
+
+    fn address(&self, place: &Place) -> &[u8] {
+        &self.data[place.start..place.start + usize::from(place.address_len)]
+    }
+
+    fn header(&self, place: &Place) -> &[u8] {
+        let at = place.start + usize::from(place.address_len);
+        &self.data[at..at + place.header_len as usize]
+    }
+
+    fn body(&self, place: &Place) -> &[u8] {
+        let end = place.start + place.total_len();
+        &self.data[end - place.body_len as usize..end]
+    }
+
+    /// Length of the body of message `index`.
+    pub fn body_len(&self, index: u32) -> usize {
+        self.places[index as usize].body_len as usize
     }
 
     /// Properties of message `index` that steer the broker.
@@ -268,5 +332,32 @@ mod tests {
         );
         assert_eq!((message.meta(), message.enqueued_ms()), (meta, 7));
         assert!(message.meta().persistent());
+    }
+
+    #[test]
+    fn a_released_message_keeps_the_length_of_its_body() {
+        let chunk = Chunk::single(b"\0\0", b"header", b"body", Meta::default(), 7);
+        let mut message = Message::new(&chunk, 0);
+        message.release();
+        message.release();
+        assert!(!message.is_present());
+        assert_eq!((message.body_len(), message.total_len()), (4, 0));
+        assert_eq!((message.body(), message.exchange()), (&b""[..], ""));
+    }
+
+    #[test]
+    fn messages_of_one_chunk_may_have_been_taken_at_different_times() {
+        let mut chunk = Chunk::default();
+        let parts: [&[u8]; 3] = [b"\0\0", b"", b"x"];
+        let push = |chunk: &mut Chunk, ms| chunk.push_taken_at(ms, parts, Meta::default());
+        assert_eq!(push(&mut chunk, 1000), Some(0));
+        assert_eq!(push(&mut chunk, 1700), Some(1));
+        assert_eq!(push(&mut chunk, 999), None);
+        assert_eq!(push(&mut chunk, 1 << 40), None);
+        let at = chunk.enqueued_ms();
+        let chunk = chunk.share(at);
+        let times = [0, 1].map(|index| Message::new(&chunk, index).enqueued_ms());
+        assert_eq!(times, [1000, 1700]);
+        assert_eq!(size_of::<Place>(), 40);
     }
 }

@@ -12,8 +12,8 @@ use warren_storage::{Batch, Position, QueueId, Seq};
 
 use crate::broker::Broker;
 use crate::ids::ConsumerId;
-use crate::message::{CHUNK_TARGET_BYTES, Chunk, Meta};
-use crate::queue::{Entry, Queue};
+use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PAGED, Message, Meta};
+use crate::queue::{Entry, Logged, Queue};
 use crate::route::Route;
 use crate::stats::{Event, NodeStats, Sizes, add};
 use crate::turn::Turn;
@@ -70,6 +70,10 @@ struct Slot {
     next_seq: Seq,
     /// Messages written to the log for it.
     logged: u64,
+    /// The queue's persistent messages are to survive a restart.
+    durable: bool,
+    /// The others go to the log too, because the queue does not keep them in memory.
+    pages: bool,
 }
 
 /// The target queues of a batch.
@@ -90,6 +94,10 @@ pub struct PublishBatch {
     run_slots: Vec<u32>,
     log: Batch,
     targets: Vec<(QueueId, Seq)>,
+    /// Queues that take the message to the log for want of memory only.
+    paged: Vec<(QueueId, Seq)>,
+    /// Something in `log` is to survive a restart.
+    lasting: bool,
     outcomes: Vec<Outcome>,
     rejected: Vec<u32>,
     published: Vec<Published>,
@@ -224,10 +232,19 @@ impl PublishBatch {
         for slot in &mut self.slots.list {
             slot.first_seq = slot.queue.reserve_seqs(slot.n);
             slot.next_seq = slot.first_seq;
+            slot.durable = slot.queue.durable();
+            slot.pages = slot.queue.pages();
         }
     }
 
-    /// Writes the log records of `chunk`'s persistent messages for durable queues.
+    /// Whether any target may have something for the log.
+    fn may_log(&self) -> bool {
+        let mut slots = self.slots.list.iter();
+        slots.any(|slot| slot.durable || slot.pages)
+    }
+
+    /// Writes the log records of `chunk`'s persistent messages for durable queues, and of all
+    /// messages for queues that page.
     fn record(&mut self, chunk: &Chunk, now_ms: u64) {
         let mut slot_at = 0;
         for run in &self.runs {
@@ -239,16 +256,24 @@ impl PublishBatch {
             for index in run.start..run.start + run.n {
                 let persistent = chunk.meta(index).persistent();
                 self.targets.clear();
+                self.paged.clear();
                 for slot in slots {
                     let slot = &mut self.slots.list[*slot as usize];
-                    if persistent && slot.queue.durable() {
+                    if persistent && slot.durable {
                         slot.logged += 1;
                         self.targets.push((slot.queue.id(), slot.next_seq));
+                    } else if slot.pages {
+                        self.paged.push((slot.queue.id(), slot.next_seq));
                     }
                     slot.next_seq += 1;
                 }
+                let (meta, parts) = (chunk.meta(index), chunk.parts(index));
                 if !self.targets.is_empty() {
-                    record_message(&mut self.log, &self.targets, chunk, index, now_ms);
+                    self.lasting = true;
+                    record(&mut self.log, &self.targets, meta, parts, now_ms);
+                }
+                if !self.paged.is_empty() {
+                    record(&mut self.log, &self.paged, paged_only(meta), parts, now_ms);
                 }
             }
         }
@@ -375,6 +400,8 @@ impl Slots {
             first_seq: 0,
             next_seq: 0,
             logged: 0,
+            durable: false,
+            pages: false,
         });
         if index == FEW_SLOTS {
             let all = self.list.iter().enumerate();
@@ -398,7 +425,7 @@ impl Broker {
         }
         let chunk = std::mem::take(&mut batch.chunk).share(turn.now_ms());
         batch.group();
-        if batch.slots.list.iter().any(|slot| slot.queue.durable()) {
+        if batch.may_log() {
             batch.record(&chunk, turn.now_ms());
         }
         let urgent = batch.runs.iter().any(|run| run.first_confirm != 0);
@@ -427,6 +454,7 @@ impl Broker {
         for (queue, _, entries) in acks.iter_mut() {
             for entry in entries.iter_mut().filter(|entry| entry.logged()) {
                 batch.log.settle(queue.id(), entry.seq);
+                batch.lasting = true;
                 // Logged here, as part of the transaction: the queue must not log it again.
                 entry.logged = false;
             }
@@ -470,7 +498,7 @@ impl Broker {
                 chunk,
                 &slot.ranges,
                 slot.first_seq,
-                logged,
+                slot.logged(logged),
                 turn,
                 &mut batch.rejected,
             );
@@ -485,37 +513,65 @@ impl Broker {
         urgent: bool,
         turn: &mut Turn,
     ) -> (bool, Position) {
+        let lasting = std::mem::take(&mut batch.lasting);
         if batch.log.is_empty() {
             return (false, 0);
         }
         // What is confirmed for a queue must find its queue after a restart.
-        for slot in batch.slots.list.iter().filter(|slot| slot.queue.durable()) {
+        for slot in batch.slots.list.iter().filter(|slot| slot.durable) {
             turn.need_catalog(slot.queue.defined_at());
         }
-        match self.log().append(&mut batch.log, urgent) {
-            Ok(appended) => (true, appended.end),
+        match self.log().append(&mut batch.log, urgent && lasting) {
+            Ok(appended) if lasting => (true, appended.end),
+            Ok(_) => (true, 0),
+            // What is there for want of memory only is kept in memory then.
+            Err(_) if !lasting => (false, 0),
             Err(_) => (false, NEVER),
         }
     }
 }
 
+impl Slot {
+    /// Which of its messages the log holds, if it took the batch.
+    fn logged(&self, in_log: bool) -> Logged {
+        match (in_log, self.pages, self.durable) {
+            (false, ..) | (true, false, false) => Logged::None,
+            (true, true, _) => Logged::All,
+            (true, false, true) => Logged::Persistent,
+        }
+    }
+}
+
+/// What is written of a message that is in the log for want of memory only.
+pub(crate) fn paged_only(meta: Meta) -> Meta {
+    Meta {
+        flags: meta.flags | FLAG_PAGED,
+        ..meta
+    }
+}
+
+/// The log record of a message that is to be paged out of this queue.
+pub(crate) fn record_paged(log: &mut Batch, target: (QueueId, Seq), message: &Message) {
+    let parts = [message.address(), message.header(), message.body()];
+    let meta = paged_only(message.meta());
+    record(log, &[target], meta, parts, message.enqueued_ms());
+}
+
 /// The log record of one message: what [`Broker`] needs to rebuild it, then its wire bytes.
-pub(crate) fn record_message(
+pub(crate) fn record(
     log: &mut Batch,
     targets: &[(QueueId, Seq)],
-    chunk: &Chunk,
-    index: u32,
-    now_ms: u64,
+    meta: Meta,
+    [address, header, body]: [&[u8]; 3],
+    taken_ms: u64,
 ) {
-    let meta = chunk.meta(index);
-    let [address, header, body] = chunk.parts(index);
     let mut prefix = [0u8; RECORD_PREFIX];
     prefix[0] = meta.priority;
     prefix[1..9].copy_from_slice(&meta.expiration_ms.to_le_bytes());
     prefix[9..11].copy_from_slice(&(address.len() as u16).to_le_bytes());
     prefix[11..15].copy_from_slice(&(header.len() as u32).to_le_bytes());
     log.message(
-        now_ms,
+        taken_ms,
         meta.flags,
         body.len() as u32,
         targets,

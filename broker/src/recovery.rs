@@ -6,19 +6,17 @@ use std::sync::atomic::Ordering;
 use dashmap::DashMap;
 use rustc_hash::FxHashMap;
 use warren_exchanges::{Destination, ExchangeKind};
-use warren_storage::{
-    Batch, DataDir, Durability, LogOptions, MessageLog, OpenError, QueueId, ReadEnd, ReadError,
-    ReadLimit, RecoveredQueue, Stored,
-};
+use warren_storage::{Batch, DataDir, Durability, LogOptions, MessageLog, OpenError, QueueId};
 
 use crate::arguments::{alternate_exchange, parse_queue_arguments};
 use crate::broker::{Broker, Shared};
-use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PERSISTENT, Message};
+use crate::message::{FLAG_PAGED, FLAG_PERSISTENT};
+use crate::pager::reader;
 use crate::publish::read_record;
-use crate::queue::{Entry, Queue, QueueDefinition, QueueHandle};
+use crate::queue::{Queue, QueueDefinition, QueueHandle};
 use crate::stats::ExchangeStats;
 use crate::turn::Turn;
-use crate::vhost::{BindingRequest, Exchange, Vhost};
+use crate::vhost::{BindingRequest, Exchange, Vhost, is_durable};
 
 /// Builds the vhosts as the catalog describes them.
 pub(crate) fn rebuild_vhosts(shared: &Arc<Shared>, now_ms: u64) -> DashMap<String, Arc<Vhost>> {
@@ -78,8 +76,9 @@ pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<
         match parsed {
             Ok(settings) => {
                 let (settings, policy) = vhost.under_policy(queue, settings, &def.arguments);
+                let (stats, pager) = (vhost.stats(), &shared.pager);
                 let arguments = def.arguments.clone();
-                let queue = Queue::new_in(definition, arguments, settings, now_ms, vhost.stats());
+                let queue = Queue::new_in(definition, arguments, settings, now_ms, stats, pager);
                 queue.set_policy(policy);
                 vhost.install_queue(queue);
             }
@@ -121,108 +120,17 @@ pub(crate) fn log_options() -> LogOptions {
         weigh: |flags, payload| {
             read_record(flags, payload).map_or(0, |(_, [_, _, body])| body.len() as u32)
         },
-        transient: |flags| flags & FLAG_PERSISTENT == 0,
+        transient: |flags| flags & FLAG_PAGED != 0 || flags & FLAG_PERSISTENT == 0,
         ..LogOptions::default()
     }
 }
 
-/// The messages of one queue while they are read back: the open chunk and what is in it.
-#[derive(Default)]
-struct Reading {
-    chunk: Chunk,
-    chunk_ms: u64,
-    /// Number and index in the open chunk.
-    waiting: Vec<(u64, u32)>,
-    entries: Vec<Entry>,
-    /// Numbers whose messages cannot be read.
-    lost: Vec<u64>,
-}
-
-impl Reading {
-    fn take(&mut self, stored: Stored<'_>, queue: &RecoveredQueue) {
-        let (seq, enqueued_ms, flags, payload) = match stored {
-            Stored::Message {
-                seq,
-                enqueued_ms,
-                flags,
-                payload,
-            } => (seq, enqueued_ms, flags, payload),
-            Stored::Lost {
-                seq,
-                segment,
-                offset,
-            } => {
-                tracing::error!(
-                    queue = queue.queue.0,
-                    seq,
-                    segment,
-                    offset,
-                    "a message is damaged on disk and lost"
-                );
-                return self.lost.push(seq);
-            }
-        };
-        let Some((meta, [address, header, body])) = read_record(flags, payload) else {
-            return self.lost.push(seq);
-        };
-        if enqueued_ms != self.chunk_ms || self.chunk.bytes() >= CHUNK_TARGET_BYTES {
-            self.close_chunk(queue);
-            self.chunk_ms = enqueued_ms;
-        }
-        let index = self.chunk.push(address, header, body, meta);
-        self.waiting.push((seq, index));
-    }
-
-    fn close_chunk(&mut self, queue: &RecoveredQueue) {
-        let chunk = std::mem::take(&mut self.chunk).share(self.chunk_ms);
-        for (seq, index) in self.waiting.drain(..) {
-            let count = queue.counts.binary_search_by_key(&seq, |(seq, _)| *seq);
-            let deliveries = count.map_or(0, |at| queue.counts[at].1);
-            self.entries.push(Entry {
-                seq,
-                message: Message::new(&chunk, index),
-                logged: true,
-                deliveries: u16::try_from(deliveries).unwrap_or(u16::MAX),
-                redelivered: queue.delivered_up_to >= Some(seq),
-                level: 0,
-                deadline_ms: u64::MAX,
-            });
-        }
-    }
-}
-
-/// All of a queue's messages; those that cannot be read any more are settled in `settled`.
-fn read_queue(
-    log: &MessageLog,
-    queue: &RecoveredQueue,
-    settled: &mut Batch,
-) -> Result<Vec<Entry>, ReadError> {
-    let limit = ReadLimit {
-        messages: 4096,
-        bytes: 1 << 20,
-    };
-    let (mut reading, mut from) = (Reading::default(), 0);
-    while let ReadEnd::Next(next) =
-        log.read(queue.queue, from, queue.highest, limit, &mut |stored| {
-            reading.take(stored, queue);
-        })?
-    {
-        from = next;
-    }
-    reading.close_chunk(queue);
-    for seq in reading.lost {
-        settled.settle(queue.queue, seq);
-    }
-    Ok(reading.entries)
-}
-
-/// Opens the commit log and puts its live messages into their queues.
+/// Opens the commit log and tells the queues what it holds for them. Nothing is loaded.
 pub(crate) fn recover_messages(
     shared: &Shared,
     dir: &DataDir,
     durability: Durability,
     vhosts: &DashMap<String, Arc<Vhost>>,
-    now_ms: u64,
 ) -> Result<MessageLog, OpenError> {
     let all = vhosts.iter().flat_map(|vhost| vhost.queues());
     let queues: FxHashMap<QueueId, Arc<Queue>> = all.map(|queue| (queue.id(), queue)).collect();
@@ -235,23 +143,30 @@ pub(crate) fn recover_messages(
     let keep_unknown = !shared.catalog.damage().is_empty();
     let mut settled = Batch::new();
     for found in &report.queues {
-        // A number the log knows is never given out again, even if its declare was lost.
-        shared
-            .next_durable_queue
-            .fetch_max(found.queue.0 + 1, Ordering::Relaxed);
+        if is_durable(found.queue) {
+            // A number the log knows is never given out again, even if its declare was lost.
+            shared
+                .next_durable_queue
+                .fetch_max(found.queue.0 + 1, Ordering::Relaxed);
+        }
         let Some(queue) = queues.get(&found.queue) else {
-            for (first, last) in found.live.iter().filter(|_| !keep_unknown) {
+            let keep = keep_unknown && is_durable(found.queue);
+            for (first, last) in found.live.iter().filter(|_| !keep) {
                 settled.settle_range(found.queue, *first, *last);
             }
             continue;
         };
         queue.number_above(found.highest);
-        let entries =
-            read_queue(&log, found, &mut settled).map_err(|error| OpenError::Unreadable {
-                path: dir.path(),
-                source: std::io::Error::other(error),
+        if let Some(max) = queue.max_priority() {
+            let see = |levels: &[(u8, u64)]| queue.recover_levels(levels);
+            reader::levels(&log, found.queue, found.highest, max, see).map_err(|error| {
+                OpenError::Unreadable {
+                    path: dir.path(),
+                    source: std::io::Error::other(error),
+                }
             })?;
-        queue.recover(entries, now_ms);
+        }
+        queue.recover(found);
     }
     tracing::info!(
         messages = report.messages,
@@ -265,7 +180,7 @@ pub(crate) fn recover_messages(
     Ok(log)
 }
 
-/// Sets the timers of recovered queues.
+/// Sets the timers of recovered queues and asks for their heads.
 pub(crate) fn start_timers(broker: &Broker, now_ms: u64) {
     let mut turn = Turn::new(now_ms);
     for vhost in broker.vhosts() {

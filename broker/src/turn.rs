@@ -97,6 +97,7 @@ impl Turn {
         if let Some((marked, _)) = &mut effects.delivered_mark {
             *marked = queue.id();
         }
+        effects.marks = queue.durable();
         effects
     }
 
@@ -107,6 +108,18 @@ impl Turn {
             fx.delivered_up_to = 0;
         }
         for seq in fx.settled.drain(..) {
+            self.log.settle(queue.id(), seq);
+        }
+        for (first, last) in fx.settled_ranges.drain(..) {
+            self.log.settle_range(queue.id(), first, last);
+        }
+        for seq in fx.lost.drain(..) {
+            tracing::error!(
+                queue = queue.name(),
+                vhost = %queue.definition().vhost,
+                seq,
+                "a message cannot be read from the commit log and is lost"
+            );
             self.log.settle(queue.id(), seq);
         }
         let dead_letters = !fx.dead.is_empty() && queue.dead_letter().is_some();
@@ -128,6 +141,9 @@ impl Turn {
             self.deadlines.push((deadline, Arc::clone(queue)));
         }
         fx.rejected.clear();
+        for waiter in fx.head_here.drain(..) {
+            waiter.head_here();
+        }
         self.effects = fx;
     }
 }

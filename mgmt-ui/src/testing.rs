@@ -13,7 +13,7 @@ use warren_broker::auth::{
     DefaultUser, HashingAlgorithm, LoopbackUsers, PasswordRules, bootstrap, hash_sha256,
 };
 use warren_broker::catalog::Command;
-use warren_broker::{Broker, Settings};
+use warren_broker::{Broker, PagingSettings, Settings};
 
 use crate::{HttpSettings, Plain, ServerInfo, TlsAddresses, metrics_router, router, serve};
 
@@ -67,6 +67,7 @@ impl Node {
             passwords: PasswordRules::default(),
             max_message_size: 1024,
             limits: warren_broker::NodeLimits::default(),
+            paging: PagingSettings::default(),
             sample_interval_ms: 5000,
             durability: warren_broker::Durability::Fsync,
         };

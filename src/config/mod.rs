@@ -28,9 +28,9 @@ pub(crate) use draft::Draft;
 pub(crate) use files::{Origin, Problem, Setting, read_settings};
 pub(crate) use tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
 pub(crate) use value::{ListenAddress, Secret};
-use warren_broker::Durability;
 use warren_broker::alarms::ResourceLimits;
 use warren_broker::auth::PasswordRules;
+use warren_broker::{Durability, PagingSettings};
 use warren_mgmt_ui::HttpSettings;
 
 /// `PORT`, `HOST:PORT` or `[IPV6]:PORT`; `None` for anything else.
@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) durability: Durability,
     /// When publishers are blocked.
     pub(crate) resources: ResourceLimits,
+    /// How backlogs are kept.
+    pub(crate) paging: PagingSettings,
     /// A definitions file (JSON) to import at every start.
     pub(crate) definitions: Option<PathBuf>,
     /// Where the log goes.
@@ -257,6 +259,7 @@ impl Default for Config {
             login: Login::default(),
             durability: Durability::Fsync,
             resources: ResourceLimits::default(),
+            paging: PagingSettings::default(),
             definitions: None,
             log: LogConfig {
                 console: Some(LogSink::default()),

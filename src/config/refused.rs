@@ -31,10 +31,6 @@ const REFUSED: &[(&str, &str)] = &[
         "memory in use is always the resident set",
     ),
     (
-        "vm_memory_high_watermark_paging_ratio",
-        "paging is not tied to a ratio here",
-    ),
-    (
         "consumer_timeout",
         "acknowledgement timeouts are not enforced yet",
     ),

@@ -9,7 +9,7 @@ use warren_amqp::{ReplyError, short};
 use warren_broker::arguments::parse_consumer_arguments;
 use warren_broker::stats::Event;
 use warren_broker::{
-    ConsumeRefused, Consumer, ConsumerInfo, Entry, Queue, REPLY_TO, generated_name,
+    ConsumeRefused, Consumer, ConsumerInfo, Entry, Got, HeadWaiter, Queue, REPLY_TO, generated_name,
 };
 
 use super::channel::{Fate, Settlement};
@@ -18,6 +18,13 @@ use super::unacked::Unacked;
 use super::{Connection, unimplemented_method};
 use crate::net::outbox::by_source;
 use basic::AMQPMethod as Method;
+
+/// A `basic.get` whose message is being loaded.
+pub(super) struct ParkedGet {
+    channel: u16,
+    queue: Arc<Queue>,
+    no_ack: bool,
+}
 
 impl Connection {
     pub(super) fn basic_class(
@@ -197,30 +204,49 @@ impl Connection {
 
     fn get(&mut self, number: u16, get: &basic::Get) -> Result<(), Fault> {
         let name = self.queue_name(number, get.queue.as_str())?;
-        let (session, vhost, turn) = self.opened()?;
+        let (session, vhost, _) = self.opened()?;
         let queue = vhost.readable_queue(session, &name)?;
-        let got = queue.get(get.no_ack, turn);
-        let event = match &got {
-            None => Event::GetEmpty,
-            Some(_) if get.no_ack => Event::GetNoAck,
-            Some(_) => Event::Get,
-        };
-        let live = &self.open(number)?.live;
-        live.count(event, 1);
-        match got {
-            Some((entry, remaining)) => {
+        self.get_from(number, queue, get.no_ack)
+    }
+
+    /// Answers at once, unless the message must be loaded first: then nothing more is handled
+    /// until it is there.
+    fn get_from(&mut self, number: u16, queue: Arc<Queue>, no_ack: bool) -> Result<(), Fault> {
+        let waiter = Arc::clone(&self.outbox) as Arc<dyn HeadWaiter>;
+        let live = Arc::clone(&self.open(number)?.live);
+        match queue.get(no_ack, &waiter, &mut self.turn) {
+            Got::Message((entry, remaining)) => {
+                live.count(if no_ack { Event::GetNoAck } else { Event::Get }, 1);
                 live.count(Event::Redeliver, u64::from(entry.redelivered));
                 let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
                 self.outbox
-                    .put_get_ok(number, &queue, entry, get.no_ack, remaining);
+                    .put_get_ok(number, &queue, entry, no_ack, remaining);
             }
-            None => self.send(
-                number,
-                &AMQPClass::Basic(Method::GetEmpty(Default::default())),
-            ),
+            Got::Empty => {
+                live.count(Event::GetEmpty, 1);
+                let empty = Method::GetEmpty(Default::default());
+                self.send(number, &AMQPClass::Basic(empty));
+            }
+            Got::Away => {
+                self.parked = Some(ParkedGet {
+                    channel: number,
+                    queue,
+                    no_ack,
+                });
+            }
         }
         self.flush();
         Ok(())
+    }
+
+    /// The message a get waits for is there, or gone.
+    pub(super) fn resume_get(&mut self) {
+        let Some(parked) = self.parked.take() else {
+            return;
+        };
+        if let Err(fault) = self.get_from(parked.channel, parked.queue, parked.no_ack) {
+            self.fault(parked.channel, (60, 70), fault);
+        }
     }
 
     pub(super) fn ack(&mut self, number: u16, ack: Ack) -> Result<(), Fault> {

@@ -88,6 +88,7 @@ impl Connection {
         );
         self.ended.get_or_insert(text);
         self.blocked = false;
+        self.parked = None;
         self.phase = Phase::Closing;
         let patience = match self.heartbeat_s {
             0 => 30,

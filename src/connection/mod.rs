@@ -113,6 +113,8 @@ pub(crate) struct Connection {
     /// Published since the alarm went on: not read any more.
     blocked: bool,
     blocked_told: bool,
+    /// A get that waits for its message: nothing more is handled before it is answered.
+    parked: Option<basic::ParkedGet>,
     /// When the socket is dropped whatever happens.
     drop_at: Option<Instant>,
     /// The input cannot be followed any more: whatever comes is discarded.
@@ -222,6 +224,7 @@ impl Connection {
             exclusive: Vec::new(),
             blocked: false,
             blocked_told: false,
+            parked: None,
             drop_at: None,
             deaf: false,
             ended: None,
@@ -281,12 +284,13 @@ impl Connection {
 
     /// Whether the socket should be read.
     pub(crate) fn wants_input(&self) -> bool {
-        self.phase != Phase::Closed && !self.blocked && self.durable()
+        self.phase != Phase::Closed && !self.is_paused() && self.durable()
     }
 
-    /// Whether an alarm keeps it from being read (heartbeats are not expected meanwhile, C-34).
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
+    /// Whether input is left alone for now, because of an alarm or because a get waits for its
+    /// message (heartbeats are not expected meanwhile, C-34).
+    pub(crate) fn is_paused(&self) -> bool {
+        self.blocked || self.parked.is_some()
     }
 
     /// Whether replies are held back until something is durable.
@@ -342,7 +346,7 @@ impl Connection {
                 }
             }
         }
-        while self.phase != Phase::Closed && !self.deaf && !self.blocked {
+        while self.phase != Phase::Closed && !self.deaf && !self.is_paused() {
             match frame::split(&input[at..], self.frame_max) {
                 Ok(Some((frame, used))) => {
                     at += used;
@@ -380,6 +384,9 @@ impl Connection {
         }
         if signals.alarms {
             self.alarms_changed();
+        }
+        if signals.head_here {
+            self.resume_get();
         }
         if let Some(error) = signals.close
             && matches!(

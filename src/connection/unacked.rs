@@ -134,6 +134,7 @@ mod tests {
             logged: false,
             deliveries: 0,
             redelivered: false,
+            release: false,
             level: 0,
             deadline_ms: u64::MAX,
         }

@@ -55,7 +55,7 @@ pub(crate) struct Driver<S> {
     outbox: Arc<Outbox>,
     /// What was read and not handled: the beginning of a frame, or more when `stalled`.
     partial: Vec<u8>,
-    /// The connection stopped handling input (an alarm): whole frames may wait in `partial`.
+    /// The connection stopped handling input for a while: whole frames may wait in `partial`.
     stalled: bool,
     writing: WriteBuf,
     /// The stream has taken bytes that it may not have handed to the socket yet.
@@ -240,7 +240,7 @@ impl<S: Transport> Driver<S> {
         })
     }
 
-    /// Handles what was left when an alarm stopped the connection.
+    /// Handles what was left when the connection paused.
     fn resume(&mut self) {
         let input = std::mem::take(&mut self.partial);
         let used = self.connection.receive(&input);
@@ -248,7 +248,7 @@ impl<S: Transport> Driver<S> {
     }
 
     fn keep(&mut self, rest: &[u8]) {
-        self.stalled = self.connection.is_blocked();
+        self.stalled = self.connection.is_paused();
         self.partial.clear();
         self.partial.extend_from_slice(rest);
         if self.partial.is_empty() && self.partial.capacity() > 4096 {
@@ -322,7 +322,7 @@ impl<S: Transport> Driver<S> {
         }
         self.beat.next = Some(now + half);
         self.release_memory();
-        let alive = std::mem::take(&mut self.beat.received) || self.connection.is_blocked();
+        let alive = std::mem::take(&mut self.beat.received) || self.connection.is_paused();
         self.beat.silent = if alive { 0 } else { self.beat.silent + 1 };
         if self.beat.silent >= SILENT_HALVES {
             return Time::Over(format!(

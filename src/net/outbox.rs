@@ -19,7 +19,9 @@ use warren_amqp::{
 };
 use warren_broker::message::Message;
 use warren_broker::stats::{Event, LiveChannel};
-use warren_broker::{ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, Queue, TxAcks};
+use warren_broker::{
+    ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, HeadWaiter, Queue, TxAcks,
+};
 use warren_storage::{Durable, QueueId};
 
 use super::write_buf::WriteBuf;
@@ -152,6 +154,8 @@ pub(crate) struct Signals {
     pub(crate) close: Option<ReplyError>,
     /// The alarms changed.
     pub(crate) alarms: bool,
+    /// The message a get waits for was loaded, or is gone.
+    pub(crate) head_here: bool,
     /// Consumers the broker ended: channel, identity and tag.
     pub(crate) cancelled: Vec<(u16, ConsumerId, String)>,
     /// Channels whose shared credit came back.
@@ -160,7 +164,11 @@ pub(crate) struct Signals {
 
 impl Signals {
     fn any(&self) -> bool {
-        self.close.is_some() || self.alarms || !self.cancelled.is_empty() || !self.kick.is_empty()
+        self.close.is_some()
+            || self.alarms
+            || self.head_here
+            || !self.cancelled.is_empty()
+            || !self.kick.is_empty()
     }
 }
 
@@ -383,7 +391,7 @@ impl Outbox {
             );
             if !no_ack {
                 let index = state.get_source(queue);
-                state.unacked.push(tag, index, entry);
+                state.unacked.push(tag, index, entry.sent());
             }
             inner.put_body(channel, &message);
         });
@@ -410,6 +418,12 @@ impl Outbox {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+impl HeadWaiter for Outbox {
+    fn head_here(&self) {
+        self.signal(|signals| signals.head_here = true);
     }
 }
 
@@ -476,7 +490,7 @@ impl ConsumerSink for Outbox {
             entries.clear();
         } else if let Some(state) = inner.channels.get_mut(&consumer.channel) {
             for (entry, tag) in entries.drain(..).zip(first_tag..) {
-                state.unacked.push(tag, index, entry);
+                state.unacked.push(tag, index, entry.sent());
             }
         }
         self.pending

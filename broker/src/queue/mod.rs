@@ -6,6 +6,8 @@
 
 mod configuration;
 mod consumers;
+mod loading;
+mod paged;
 mod ready;
 mod state;
 #[cfg(test)]
@@ -17,19 +19,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use warren_amqp::{FieldTable, parse_content_header, parse_properties};
-use warren_storage::{QueueId, Seq};
+use warren_storage::{QueueId, RecoveredQueue, Seq};
 
 use configuration::Configuration;
 pub use configuration::DeadLetter;
 pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
-pub use ready::Entry;
-pub use state::Depth;
-pub(crate) use state::Effects;
-use state::{Counts, QueueState};
+pub use loading::HeadWaiter;
+pub(crate) use loading::{Load, What};
+pub use ready::{Entry, ResidentLimits};
+use state::{Arrivals, Counts, QueueState};
+pub use state::{Depth, Got};
+pub(crate) use state::{Effects, Logged};
 
 use crate::arguments::QueueArguments;
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::message::{Chunk, Message};
+use crate::pager::Pager;
 use crate::stats::{EVENTS, Event, MessageStats, Sampled, Track, VhostStats, difference};
 use crate::turn::Turn;
 
@@ -58,6 +63,9 @@ pub struct Queue {
     deleted: AtomicBool,
     /// Index of the catalog command that made it; what is confirmed for it waits for that too.
     defined_at: AtomicU64,
+    /// New messages should go to the log, transient ones too.
+    pages: AtomicBool,
+    pager: Arc<Pager>,
     state: Mutex<QueueState>,
     /// What is counted without its lock: publishes, disk reads and writes.
     counted: MessageStats,
@@ -96,16 +104,19 @@ impl Queue {
         settings: QueueArguments,
         now_ms: u64,
         stats: &Arc<VhostStats>,
+        pager: &Arc<Pager>,
     ) -> Arc<Self> {
         let configuration = RwLock::new(Configuration::new(arguments, &settings));
-        let state = Mutex::new(QueueState::new(settings, definition.auto_delete, now_ms));
+        let state = QueueState::new(settings, definition.auto_delete, now_ms);
         Arc::new(Self {
             definition,
             configuration,
             next_seq: AtomicU64::new(1),
             deleted: AtomicBool::new(false),
             defined_at: AtomicU64::new(0),
-            state,
+            pages: AtomicBool::new(false),
+            pager: Arc::clone(pager),
+            state: Mutex::new(state),
             counted: MessageStats::default(),
             recovered: AtomicU64::new(0),
             vhost_stats: Arc::clone(stats),
@@ -211,31 +222,32 @@ impl Queue {
         })
     }
 
+    /// Whether new messages should be written to the log even if they are not to survive a
+    /// restart: then they need not be kept in memory.
+    pub(crate) fn pages(&self) -> bool {
+        self.pages.load(Ordering::Relaxed)
+    }
+
     /// Enqueues messages `ranges` of `chunk`, numbered from `first_seq`, and delivers what can
-    /// be. `logged`: the commit log has the persistent ones. Positions refused by a length limit
+    /// be. `logged` says which of them the commit log has. Positions refused by a length limit
     /// are appended to `rejected`.
-    pub fn enqueue(
+    pub(crate) fn enqueue(
         self: &Arc<Self>,
         chunk: &Arc<Chunk>,
         ranges: &[(u32, u32)],
         first_seq: Seq,
-        logged: bool,
+        logged: Logged,
         turn: &mut Turn,
         rejected: &mut Vec<u32>,
     ) {
-        let logged = logged && self.durable();
-        let indexes = ranges.iter().flat_map(|&(start, len)| start..start + len);
-        let entries = indexes.zip(first_seq..).map(|(index, seq)| Entry {
-            seq,
-            message: Message::new(chunk, index),
-            logged: logged && chunk.meta(index).persistent(),
-            deliveries: 0,
-            redelivered: false,
-            level: 0,
-            deadline_ms: u64::MAX,
-        });
+        let new = Arrivals {
+            chunk,
+            ranges,
+            first_seq,
+            logged,
+        };
         self.enter(turn, |state, now, fx| {
-            state.enqueue(entries, now, fx);
+            state.enqueue(new, now, fx);
             if !fx.rejected.is_empty() {
                 let mut indexes = ranges.iter().flat_map(|&(start, len)| start..start + len);
                 let mut at = 0;
@@ -290,11 +302,21 @@ impl Queue {
         self.enter(turn, |state, now, fx| state.dispatch(now, fx));
     }
 
-    /// Takes one message for `basic.get`, and how many remain ready.
-    pub fn get(self: &Arc<Self>, no_ack: bool, turn: &mut Turn) -> Option<(Entry, usize)> {
-        self.enter(turn, |state, now, fx| {
-            let entry = state.get(no_ack, now, fx)?;
-            Some((entry, state.depth().ready))
+    /// Takes one message for `basic.get`, and how many remain ready. When the next one is not in
+    /// memory, `waiter` is told once it is.
+    pub fn get(
+        self: &Arc<Self>,
+        no_ack: bool,
+        waiter: &Arc<dyn HeadWaiter>,
+        turn: &mut Turn,
+    ) -> Got<(Entry, usize)> {
+        self.enter(turn, |state, now, fx| match state.get(no_ack, now, fx) {
+            Got::Message(entry) => Got::Message((entry, state.depth().ready)),
+            Got::Empty => Got::Empty,
+            Got::Away => {
+                state.await_head(Arc::clone(waiter));
+                Got::Away
+            }
         })
     }
 
@@ -371,12 +393,64 @@ impl Queue {
         self.next_seq.fetch_max(seq + 1, Ordering::Relaxed);
     }
 
-    /// Puts back what a restart recovered.
-    pub(crate) fn recover(&self, entries: Vec<Entry>, now_ms: u64) {
-        let n = entries.len();
-        self.state.lock().recover(entries, now_ms);
-        self.recovered.fetch_add(n as u64, Ordering::Relaxed);
-        self.vhost_stats.depth_changed(n as i64, 0);
+    /// Takes in what a restart found in the log. Where priorities count, the messages come with
+    /// [`recover_levels`](Self::recover_levels).
+    pub(crate) fn recover(&self, found: &RecoveredQueue) {
+        self.state.lock().recover(found);
+        self.recovered.fetch_add(found.messages, Ordering::Relaxed);
+        self.vhost_stats.depth_changed(found.messages as i64, 0);
+    }
+
+    /// Takes in messages a restart found in the log, of these levels.
+    pub(crate) fn recover_levels(&self, found: &[(u8, Seq)]) {
+        self.state.lock().recover_levels(found);
+    }
+
+    /// The priorities told apart, from 0; `None` when they do not count.
+    pub(crate) fn max_priority(&self) -> Option<u8> {
+        let max = self.state.lock().settings().max_priority;
+        max.filter(|max| *max > 0)
+    }
+
+    /// What the pager is to read; `None` when nothing is wanted any more.
+    pub(crate) fn begin_load(&self) -> Option<Load> {
+        let mut state = self.state.lock();
+        state.set_limits(self.pager.limits());
+        state.begin_load()
+    }
+
+    /// What the pager has read, ascending, and what the log cannot give back.
+    pub(crate) fn end_load(
+        self: &Arc<Self>,
+        what: What,
+        loaded: Vec<(Seq, Message)>,
+        lost: &[Seq],
+        turn: &mut Turn,
+    ) {
+        self.counted.add(Event::DiskReads, loaded.len() as u64);
+        self.vhost_stats
+            .count(Event::DiskReads, loaded.len() as u64);
+        self.enter(turn, |state, now, fx| {
+            state.end_load(what, loaded, lost, now, fx);
+        });
+    }
+
+    /// Frees memory: pages out what the log has, and lists at most `most` messages that should be
+    /// written there to be paged out later.
+    pub(crate) fn page_out(self: &Arc<Self>, most: usize, turn: &mut Turn) -> Vec<Entry> {
+        self.enter(turn, |state, _, _| {
+            let mut unlogged = Vec::new();
+            state.page_out(most, &mut unlogged);
+            unlogged
+        })
+    }
+
+    /// The log has these now.
+    pub(crate) fn now_logged(self: &Arc<Self>, entries: &[Entry], turn: &mut Turn) {
+        self.counted.add(Event::DiskWrites, entries.len() as u64);
+        self.vhost_stats
+            .count(Event::DiskWrites, entries.len() as u64);
+        self.enter(turn, |state, _, fx| state.now_logged(entries, fx));
     }
 
     /// Calls `see` with every consumer.
@@ -397,14 +471,30 @@ impl Queue {
         let mut fx = turn.take_effects(self);
         let mut state = self.state.lock();
         let before = Tally::of(&state);
+        state.set_limits(self.pager.limits());
         let result = work(&mut state, now_ms, &mut fx);
+        state.after(&mut fx);
+        self.tell(&mut state);
         let after = Tally::of(&state);
         drop(state);
+        if std::mem::take(&mut fx.load) {
+            self.pager.request(self);
+        }
         if before != after {
             self.tell_vhost(&before, &after);
         }
         turn.absorb(self, fx);
         result
+    }
+
+    /// Tells publishers whether to log everything, and the pager how much memory is kept.
+    fn tell(&self, state: &mut QueueState) {
+        let pages = state.pages();
+        if pages != self.pages() {
+            self.pages.store(pages, Ordering::Relaxed);
+        }
+        let memory = state.memory();
+        self.pager.memory_changed(&mut state.memory_told, memory);
     }
 
     fn tell_vhost(self: &Arc<Self>, before: &Tally, after: &Tally) {
@@ -455,6 +545,13 @@ impl Sampled for Queue {
 
     fn origin(&self, values: &mut [u64]) {
         values[EVENTS] = self.recovered.load(Ordering::Relaxed);
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let told = &mut self.state.get_mut().memory_told;
+        self.pager.memory_changed(told, 0);
     }
 }
 

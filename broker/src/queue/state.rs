@@ -6,14 +6,19 @@
 
 mod settings;
 
-use warren_storage::{MessageLog, QueueId, Seq};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use warren_storage::{MessageLog, QueueId, RecoveredQueue, Seq};
 
 use super::consumers::{Consumer, Consumers};
-use super::ready::{Entry, Ready};
+use super::loading::{HeadWaiter, Load, What};
+use super::ready::{DroppedAway, Entry, Ready, ResidentLimits};
 use crate::arguments::{Overflow, QueueArguments};
 use crate::dead_letter::DeathReason;
 use crate::ids::ConsumerId;
-use crate::message::Message;
+use crate::message::{Chunk, Message, Meta};
 use crate::stats::{EVENTS, Event};
 
 /// What an operation on a queue leaves to be done by its caller, after the queue is unlocked.
@@ -21,18 +26,63 @@ use crate::stats::{EVENTS, Event};
 pub(crate) struct Effects {
     /// Logged entries that are gone.
     pub settled: Vec<Seq>,
+    /// The same, whole ranges of numbers.
+    pub settled_ranges: Vec<(Seq, Seq)>,
+    /// Logged entries that the log cannot give back.
+    pub lost: Vec<Seq>,
     /// Entries that died here; their settlement follows once they are dead-lettered.
     pub dead: Vec<(Entry, DeathReason)>,
     /// Everything logged up to here has been handed out at least once; 0 for no news.
     pub delivered_up_to: Seq,
     /// Notes the same where a killed process still finds it, before anything is handed out.
     pub delivered_mark: Option<DeliveredMark>,
+    /// Whether either counts: only what is durable comes back after a restart.
+    pub marks: bool,
     /// Of the entries offered to `enqueue`: positions of those refused by a length limit.
     pub rejected: Vec<u32>,
     /// The last consumer went away from an auto-delete queue.
     pub auto_delete: bool,
     /// The queue's next deadline changed: tell the timers.
     pub deadline: Option<u64>,
+    /// Something must be loaded: tell the pager.
+    pub load: bool,
+    /// Those who waited for the head to be loaded, and may look again.
+    pub head_here: Vec<Arc<dyn HeadWaiter>>,
+}
+
+/// Newly published messages.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrivals<'a> {
+    /// Where they are.
+    pub chunk: &'a Arc<Chunk>,
+    /// Which of the chunk: first index and number.
+    pub ranges: &'a [(u32, u32)],
+    /// Their numbers, from this on.
+    pub first_seq: Seq,
+    /// Which of them the log holds for this queue.
+    pub logged: Logged,
+}
+
+/// Which messages of a batch the log holds for a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Logged {
+    /// None.
+    None,
+    /// Those with `delivery_mode` 2.
+    Persistent,
+    /// All.
+    All,
+}
+
+/// What `basic.get` finds.
+#[derive(Debug)]
+pub enum Got<T> {
+    /// A message.
+    Message(T),
+    /// Nothing is ready.
+    Empty,
+    /// The next message must be loaded first.
+    Away,
 }
 
 /// Told how far a queue hands out: the queue and the log that keeps the mark.
@@ -40,6 +90,9 @@ pub(crate) type DeliveredMark = (QueueId, MessageLog);
 
 impl Effects {
     fn delivers_up_to(&mut self, seq: Seq) {
+        if !self.marks {
+            return;
+        }
         self.delivered_up_to = seq;
         if let Some((queue, log)) = &self.delivered_mark {
             log.note_delivered(*queue, seq);
@@ -61,6 +114,8 @@ pub struct Depth {
     pub unacked: usize,
     /// Body bytes of the unacked messages.
     pub unacked_bytes: u64,
+    /// Of the ready messages: those that are not in memory.
+    pub paged: usize,
     /// Consumers.
     pub consumers: usize,
 }
@@ -86,6 +141,20 @@ pub(crate) struct QueueState {
     timed: bool,
     /// The timer that is set, if any.
     scheduled: Option<u64>,
+    /// How much of a backlog stays in memory.
+    limits: ResidentLimits,
+    /// Dead letters whose bytes must be loaded first, in order.
+    dying: VecDeque<(Entry, DeathReason)>,
+    /// The pager has been told, and has not looked here yet or is at it.
+    loading: bool,
+    /// To be told when the head is here.
+    waiting: Vec<Arc<dyn HeadWaiter>>,
+    /// Up to here all was handed out before the restart.
+    redelivered_up_to: Seq,
+    /// Delivery counts from before the restart, of what was not loaded since.
+    delivery_counts: FxHashMap<Seq, u16>,
+    /// Memory of the ready messages, as last told to the pager.
+    pub(super) memory_told: usize,
     counts: Counts,
 }
 
@@ -106,7 +175,25 @@ impl QueueState {
             last_used_ms: now_ms,
             timed: false,
             scheduled: None,
+            limits: ResidentLimits {
+                messages: usize::MAX,
+                bytes: usize::MAX,
+            },
+            dying: VecDeque::new(),
+            loading: false,
+            waiting: Vec::new(),
+            redelivered_up_to: 0,
+            delivery_counts: FxHashMap::default(),
+            memory_told: 0,
             counts: Counts::default(),
+        }
+    }
+
+    /// Sets how much of a backlog stays in memory from now on.
+    pub(crate) fn set_limits(&mut self, limits: ResidentLimits) {
+        if self.limits != limits {
+            self.limits = limits;
+            self.ready.set_limits(limits);
         }
     }
 
@@ -136,8 +223,19 @@ impl QueueState {
             ready_bytes: self.ready.body_bytes(),
             unacked: self.unacked,
             unacked_bytes: self.unacked_bytes,
+            paged: self.ready.paged(),
             consumers: self.consumers.len(),
         }
+    }
+
+    /// Memory kept by ready messages, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.ready.memory()
+    }
+
+    /// Whether new messages should go to the log, transient ones too.
+    pub(crate) fn pages(&self) -> bool {
+        !self.deleted && self.ready.pages_any()
     }
 
     /// The consumers.
@@ -156,72 +254,125 @@ impl QueueState {
         &self.ready
     }
 
-    /// Takes in newly published entries (fields `level` and `deadline_ms` are set here) and
-    /// delivers what can be delivered. A deleted queue swallows them: that counts as confirmed.
-    pub(crate) fn enqueue(
-        &mut self,
-        entries: impl Iterator<Item = Entry>,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
+    /// Takes in newly published messages and delivers what can be delivered. A deleted queue
+    /// swallows them: that counts as confirmed.
+    pub(crate) fn enqueue(&mut self, new: Arrivals<'_>, now_ms: u64, fx: &mut Effects) {
+        let chunk = new.chunk;
+        let indexes = new.ranges.iter().flat_map(|&(start, n)| start..start + n);
+        let numbered = indexes.zip(new.first_seq..);
+        let logged = |meta: Meta| match new.logged {
+            Logged::None => false,
+            Logged::Persistent => meta.persistent(),
+            Logged::All => true,
+        };
         if self.deleted {
-            entries.for_each(|entry| settle(&[entry], fx));
-            return;
+            let logged = numbered.filter(|(index, _)| logged(chunk.meta(*index)));
+            return fx.settled.extend(logged.map(|(_, seq)| seq));
         }
         let limited =
             self.settings.max_length.is_some() || self.settings.max_length_bytes.is_some();
-        for (position, mut entry) in entries.enumerate() {
-            self.fit(&mut entry, now_ms);
-            if limited && self.settings.overflow != Overflow::DropHead {
+        let drop_head = self.settings.overflow == Overflow::DropHead;
+        let enqueued_ms = chunk.enqueued_ms();
+        for (position, (index, seq)) in numbered.enumerate() {
+            let (meta, body_len) = (chunk.meta(index), chunk.body_len(index));
+            let (level, deadline_ms) = self.fit(meta, enqueued_ms, now_ms);
+            let entry = || Entry {
+                seq,
+                message: Message::new(chunk, index),
+                logged: logged(meta),
+                deliveries: 0,
+                redelivered: false,
+                release: false,
+                level,
+                deadline_ms,
+            };
+            if limited && !drop_head {
                 self.dispatch(now_ms, fx);
-                if self.over_limit(1, entry.message.body_len() as u64) {
-                    self.refuse(entry, position as u32, fx);
+                if self.over_limit(1, body_len as u64) {
+                    self.refuse(entry(), position as u32, fx);
                     continue;
                 }
             }
-            self.ready.push(entry);
-            if limited && self.settings.overflow == Overflow::DropHead {
-                self.dispatch(now_ms, fx);
-                self.drop_head(fx);
+            if self.ready.pages(level) && logged(meta) {
+                self.ready.push_paged(level, seq, body_len);
+            } else {
+                self.ready.push(entry());
+            }
+            if limited {
+                self.ready.settle_late();
+                if drop_head {
+                    self.dispatch(now_ms, fx);
+                    self.drop_head(fx);
+                }
             }
         }
+        self.ready.settle_late();
         self.dispatch(now_ms, fx);
         if self.timed {
             self.expire(now_ms, fx);
         }
     }
 
-    /// Puts back what a restart recovered, without delivering it.
-    pub(crate) fn recover(&mut self, entries: Vec<Entry>, now_ms: u64) {
-        let mut entries = entries;
-        for entry in &mut entries {
-            self.fit(entry, now_ms);
+    /// Takes in what a restart found in the log, without loading it. Where priorities count, the
+    /// messages come with [`recover_levels`](Self::recover_levels).
+    pub(crate) fn recover(&mut self, found: &RecoveredQueue) {
+        if self.ready.max_level() == 0 {
+            for (first, last) in &found.live {
+                self.ready.recover(0, *first, *last);
+            }
         }
-        let newest = entries
-            .iter()
-            .filter(|e| e.redelivered)
-            .map(|e| e.seq)
-            .max();
-        self.delivered_logged = self.delivered_logged.max(newest.unwrap_or(0));
-        self.ready.requeue(entries);
+        self.ready.recover_bytes(found.bytes);
+        self.redelivered_up_to = found.delivered_up_to.unwrap_or(0);
+        self.delivered_logged = self.delivered_logged.max(self.redelivered_up_to);
+        let count = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
+        let counts = found.counts.iter().map(|(seq, n)| (*seq, count(*n)));
+        self.delivery_counts = counts.collect();
+        // What expires by its own is known once it is loaded.
+        self.timed |= self.settings.message_ttl_ms.is_some();
+    }
+
+    /// Takes in messages a restart found in the log, of these levels.
+    pub(crate) fn recover_levels(&mut self, found: &[(u8, Seq)]) {
+        for (level, seq) in found {
+            self.ready.recover(*level, *seq, *seq);
+        }
     }
 
     /// Delivers ready messages to consumers that can take them; expires what stands behind them.
     pub(crate) fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
         let active = self.active_consumer();
-        while !self.ready.is_empty() && self.consumers.begin(self.ready.len(), active) {
+        while self.ready.head_here() && self.consumers.begin(self.ready.len(), active) {
+            let release = self.releases();
             while self.consumers.hungry() {
-                let Some(entry) = self.ready.pop() else { break };
+                let Some(mut entry) = self.ready.pop() else {
+                    break;
+                };
                 if self.timed && entry.deadline_ms < now_ms {
-                    fx.dead.push((entry, DeathReason::Expired));
+                    self.dies(entry, DeathReason::Expired, fx);
                     continue;
                 }
+                entry.release = release;
                 self.consumers.give(entry);
             }
             self.hand_over(fx);
         }
         if self.timed {
             self.expire_messages(now_ms, fx);
+        }
+    }
+
+    /// Whether what is handed out now should not be kept in memory until it is settled: so much
+    /// is unsettled already.
+    fn releases(&self) -> bool {
+        self.unacked >= self.limits.messages || self.unacked_bytes >= self.limits.bytes as u64
+    }
+
+    /// A message dies: at once, unless it is to be dead-lettered and its bytes are away.
+    fn dies(&mut self, entry: Entry, reason: DeathReason, fx: &mut Effects) {
+        if entry.message.is_present() || self.settings.dead_letter_exchange.is_none() {
+            fx.dead.push((entry, reason));
+        } else {
+            self.dying.push_back((entry, reason));
         }
     }
 
@@ -244,12 +395,15 @@ impl QueueState {
     }
 
     /// Takes one message for `basic.get`. It is unacked afterwards unless `no_ack`.
-    pub(crate) fn get(&mut self, no_ack: bool, now_ms: u64, fx: &mut Effects) -> Option<Entry> {
+    pub(crate) fn get(&mut self, no_ack: bool, now_ms: u64, fx: &mut Effects) -> Got<Entry> {
         self.last_used_ms = now_ms;
         self.expire(now_ms, fx);
-        let Some(entry) = self.ready.pop() else {
+        let Some(mut entry) = self.ready.pop() else {
+            if !self.ready.is_empty() {
+                return Got::Away;
+            }
             self.count(Event::GetEmpty, 1);
-            return None;
+            return Got::Empty;
         };
         if self.timed {
             self.expire_messages(now_ms, fx);
@@ -262,6 +416,7 @@ impl QueueState {
                 fx.settled.push(entry.seq);
             }
         } else {
+            entry.release = self.releases();
             self.unacked += 1;
             self.unacked_bytes += entry.message.body_len() as u64;
             if entry.logged() && entry.seq > self.delivered_logged {
@@ -269,7 +424,12 @@ impl QueueState {
                 fx.delivers_up_to(entry.seq);
             }
         }
-        Some(entry)
+        Got::Message(entry)
+    }
+
+    /// Has `waiter` told when the head is here or nothing is ready.
+    pub(crate) fn await_head(&mut self, waiter: Arc<dyn HeadWaiter>) {
+        self.waiting.push(waiter);
     }
 
     /// Deliveries of `consumer` (none for `basic.get`) were acked: gives back credit. The caller
@@ -299,11 +459,9 @@ impl QueueState {
         if self.deleted {
             return settle(&entries, fx);
         }
-        fx.dead.extend(
-            entries
-                .into_iter()
-                .map(|entry| (entry, DeathReason::Rejected)),
-        );
+        for entry in entries {
+            self.dies(entry, DeathReason::Rejected, fx);
+        }
         self.dispatch(now_ms, fx);
     }
 
@@ -364,8 +522,15 @@ impl QueueState {
     /// Drops all ready messages and returns how many (Q-14: unacked ones stay).
     pub(crate) fn purge(&mut self, fx: &mut Effects) -> usize {
         let n = self.ready.len();
-        let gone = self.ready.drain().filter(Entry::logged).map(|e| e.seq);
-        fx.settled.extend(gone);
+        let Effects {
+            settled,
+            settled_ranges,
+            ..
+        } = fx;
+        self.ready.drain(
+            |entry| settled.extend(entry.logged().then_some(entry.seq)),
+            |first, last| settled_ranges.push((first, last)),
+        );
         n
     }
 
@@ -374,6 +539,8 @@ impl QueueState {
     pub(crate) fn delete(&mut self, fx: &mut Effects) -> (usize, Vec<Consumer>) {
         self.deleted = true;
         let n = self.purge(fx);
+        let dying = self.dying.drain(..).filter(|(entry, _)| entry.logged());
+        fx.settled.extend(dying.map(|(entry, _)| entry.seq));
         (n, self.consumers.clear())
     }
 
@@ -398,7 +565,7 @@ impl QueueState {
             let Some(entry) = self.ready.pop_expired(now_ms) else {
                 break;
             };
-            fx.dead.push((entry, DeathReason::Expired));
+            self.dies(entry, DeathReason::Expired, fx);
         }
         if self.scheduled.is_some_and(|scheduled| scheduled <= now_ms) {
             self.scheduled = None;
@@ -424,18 +591,18 @@ impl QueueState {
         }
     }
 
-    fn fit(&mut self, entry: &mut Entry, now_ms: u64) {
-        let meta = entry.message.meta();
-        entry.level = meta.priority.min(self.ready.max_level());
+    /// Level and deadline of a message.
+    fn fit(&mut self, meta: Meta, enqueued_ms: u64, now_ms: u64) -> (u8, u64) {
+        let level = meta.priority.min(self.ready.max_level());
         let ttl = match (self.settings.message_ttl_ms, meta.expiration()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        if let Some(ttl) = ttl {
-            let from = entry.message.enqueued_ms().min(now_ms);
-            entry.deadline_ms = from.saturating_add(ttl);
-            self.timed = true;
-        }
+        let Some(ttl) = ttl else {
+            return (level, u64::MAX);
+        };
+        self.timed = true;
+        (level, enqueued_ms.min(now_ms).saturating_add(ttl))
     }
 
     fn over_limit(&self, messages: usize, bytes: u64) -> bool {
@@ -458,13 +625,24 @@ impl QueueState {
         }
     }
 
-    /// Q-48; with priorities the head is the highest one, as RabbitMQ has it.
+    /// Q-48; with priorities the head is the highest one, as RabbitMQ has it. A head that
+    /// is away goes unseen where it makes no difference, else once it is loaded.
     fn drop_head(&mut self, fx: &mut Effects) {
+        let unseen = self.settings.dead_letter_exchange.is_none()
+            && self.settings.max_length_bytes.is_none();
         while self.over_limit(0, 0) {
-            let Some(entry) = self.ready.pop() else {
-                break;
-            };
-            fx.dead.push((entry, DeathReason::MaxLen));
+            if let Some(entry) = self.ready.pop() {
+                self.dies(entry, DeathReason::MaxLen, fx);
+                continue;
+            }
+            let limit = self.settings.max_length.unwrap_or(u64::MAX);
+            let excess = (self.ready.len() as u64).saturating_sub(limit);
+            let dropped = unseen.then(|| self.ready.drop_away(excess as usize));
+            match dropped.flatten() {
+                Some(DroppedAway::Range(first, last)) => fx.settled_ranges.push((first, last)),
+                Some(DroppedAway::Stub(entry)) => self.dies(entry, DeathReason::MaxLen, fx),
+                None => break,
+            }
         }
     }
 
@@ -493,6 +671,158 @@ impl QueueState {
         }
     }
 }
+
+/// Loading what is away: what the pager asks for and brings.
+impl QueueState {
+    /// After each operation: whether something is to be loaded, and who has waited long enough.
+    pub(crate) fn after(&mut self, fx: &mut Effects) {
+        if !self.waiting.is_empty() && !self.ready.head_away() {
+            fx.head_here.append(&mut self.waiting);
+        }
+        if !self.loading && self.wants_load() {
+            self.loading = true;
+            fx.load = true;
+        }
+    }
+
+    fn wants_load(&self) -> bool {
+        !self.dying.is_empty() || self.ready.lacks(self.target(), self.timed)
+    }
+
+    /// How much should be here: little as long as nobody takes anything.
+    fn target(&self) -> ResidentLimits {
+        let wanted = !self.consumers.is_empty() || !self.waiting.is_empty() || self.timed;
+        let limits = self.ready.limits();
+        if wanted { limits } else { limits.min(HEAD) }
+    }
+
+    /// The pager is here: what to read. `None` when nothing is wanted any more.
+    pub(crate) fn begin_load(&mut self) -> Option<Load> {
+        let load = if self.deleted {
+            None
+        } else if self.dying.is_empty() {
+            let wanted = self.ready.lacking(self.target(), PAGE, self.timed);
+            wanted.map(|(level, seqs, bytes)| Load {
+                what: What::Level(level),
+                seqs,
+                bytes,
+            })
+        } else {
+            // Their order is not that of their numbers: what is asked for is read to its end.
+            let mut bytes = 0;
+            let seqs = self
+                .dying
+                .iter()
+                .take(PAGE.messages)
+                .map_while(|(entry, _)| {
+                    let fits = bytes < PAGE.bytes;
+                    bytes += entry.message.body_len();
+                    fits.then_some(entry.seq)
+                });
+            let mut seqs: Vec<Seq> = seqs.collect();
+            seqs.sort_unstable();
+            Some(Load {
+                what: What::Dying,
+                seqs,
+                bytes: usize::MAX,
+            })
+        };
+        self.loading = load.is_some();
+        load
+    }
+
+    /// What the pager read of a [`Load`], ascending, and the numbers the log cannot give back.
+    /// Whatever is gone by now is ignored.
+    pub(crate) fn end_load(
+        &mut self,
+        what: What,
+        loaded: Vec<(Seq, Message)>,
+        lost: &[Seq],
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.loading = false;
+        if self.deleted {
+            return;
+        }
+        match what {
+            What::Level(level) => {
+                let loaded = loaded.into_iter();
+                let mut entries = loaded
+                    .map(|(seq, message)| self.loaded_entry(seq, message, now_ms))
+                    .collect();
+                self.ready.loaded(level, &mut entries);
+                self.ready.lost(level, lost, |seq| fx.lost.push(seq));
+            }
+            What::Dying => self.bury(&loaded, lost, fx),
+        }
+        if self.settings.overflow == Overflow::DropHead {
+            self.drop_head(fx);
+        }
+        self.dispatch(now_ms, fx);
+        self.expire(now_ms, fx);
+    }
+
+    fn loaded_entry(&mut self, seq: Seq, message: Message, now_ms: u64) -> Entry {
+        let (level, deadline_ms) = self.fit(message.meta(), message.enqueued_ms(), now_ms);
+        Entry {
+            seq,
+            message,
+            logged: true,
+            deliveries: self.delivery_counts.remove(&seq).unwrap_or(0),
+            redelivered: seq <= self.redelivered_up_to,
+            release: false,
+            level,
+            deadline_ms,
+        }
+    }
+
+    /// Dead letters whose bytes have come, in the order of their deaths; the first one whose bytes
+    /// have not come holds the others up.
+    fn bury(&mut self, loaded: &[(Seq, Message)], lost: &[Seq], fx: &mut Effects) {
+        while let Some((mut entry, reason)) = self.dying.pop_front() {
+            let found = loaded.binary_search_by_key(&entry.seq, |(seq, _)| *seq);
+            if let Ok(at) = found {
+                entry.message = loaded[at].1.clone();
+                fx.dead.push((entry, reason));
+            } else if lost.binary_search(&entry.seq).is_ok() {
+                fx.lost.push(entry.seq);
+            } else {
+                self.dying.push_front((entry, reason));
+                break;
+            }
+        }
+    }
+
+    /// Frees memory: pages out what is in the log and lists what should be written there first.
+    pub(crate) fn page_out(&mut self, most: usize, unlogged: &mut Vec<Entry>) {
+        if !self.deleted {
+            self.ready.page_out(most, unlogged);
+        }
+    }
+
+    /// These are in the log now. Those that are not ready any more are settled there, for whoever
+    /// has them believes they are not.
+    pub(crate) fn now_logged(&mut self, entries: &[Entry], fx: &mut Effects) {
+        for entry in entries {
+            if self.deleted || !self.ready.now_logged(entry.level, entry.seq) {
+                fx.settled.push(entry.seq);
+            }
+        }
+    }
+}
+
+/// Loaded at once.
+const PAGE: ResidentLimits = ResidentLimits {
+    messages: 8192,
+    bytes: 2 << 20,
+};
+
+/// Kept of a backlog nobody takes from.
+const HEAD: ResidentLimits = ResidentLimits {
+    messages: 64,
+    bytes: 64 << 10,
+};
 
 fn settle(entries: &[Entry], fx: &mut Effects) {
     fx.settled

@@ -8,11 +8,11 @@ use warren_amqp::FieldTable;
 
 use super::consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
 use super::ready::Entry;
-use super::state::{Effects, QueueState};
+use super::state::{Arrivals, Effects, Got, Logged, QueueState};
 use crate::arguments::{Overflow, QueueArguments};
 use crate::dead_letter::DeathReason;
 use crate::ids::{ConnectionId, ConsumerId};
-use crate::message::{Chunk, Message, Meta};
+use crate::message::{Chunk, Meta};
 
 /// A connection that takes up to `room` bytes and keeps what it was given.
 #[derive(Default)]
@@ -77,27 +77,34 @@ fn consumer_with(
     )
 }
 
-fn entry(seq: u64, expiration_ms: Option<u64>) -> Entry {
-    let flags = if expiration_ms.is_some() {
-        crate::message::FLAG_EXPIRES
-    } else {
-        0
-    };
-    let meta = Meta {
-        flags,
-        priority: 0,
-        expiration_ms: expiration_ms.unwrap_or(0),
-    };
-    let chunk = Chunk::single(b"\0\0", b"", b"body", meta, 0);
-    Entry {
-        seq,
-        message: Message::new(&chunk, 0),
-        logged: true,
-        deliveries: 0,
-        redelivered: false,
-        level: 0,
-        deadline_ms: u64::MAX,
+/// A chunk of messages with these expirations.
+fn chunk(expirations: &[Option<u64>]) -> Arc<Chunk> {
+    let mut chunk = Chunk::default();
+    for expiration_ms in expirations {
+        let flags = if expiration_ms.is_some() {
+            crate::message::FLAG_EXPIRES
+        } else {
+            0
+        };
+        let meta = Meta {
+            flags,
+            priority: 0,
+            expiration_ms: expiration_ms.unwrap_or(0),
+        };
+        chunk.push(b"\0\0", b"", b"body", meta);
     }
+    chunk.share(0)
+}
+
+/// Enqueues messages with these expirations, numbered from `first_seq`.
+fn enqueue(state: &mut QueueState, first_seq: u64, expirations: &[Option<u64>], fx: &mut Effects) {
+    let new = Arrivals {
+        chunk: &chunk(expirations),
+        ranges: &[(0, expirations.len() as u32)],
+        first_seq,
+        logged: Logged::All,
+    };
+    state.enqueue(new, 0, fx);
 }
 
 fn queue(settings: QueueArguments) -> QueueState {
@@ -105,7 +112,16 @@ fn queue(settings: QueueArguments) -> QueueState {
 }
 
 fn publish(state: &mut QueueState, seqs: impl Iterator<Item = u64>, fx: &mut Effects) {
-    state.enqueue(seqs.map(|seq| entry(seq, None)), 0, fx);
+    let seqs: Vec<u64> = seqs.collect();
+    enqueue(state, seqs[0], &vec![None; seqs.len()], fx);
+}
+
+fn take(state: &mut QueueState, now_ms: u64, fx: &mut Effects) -> Option<Entry> {
+    match state.get(false, now_ms, fx) {
+        Got::Message(entry) => Some(entry),
+        Got::Empty => None,
+        Got::Away => panic!("nothing is paged here"),
+    }
 }
 
 fn seqs(taker: &Taker) -> Vec<u64> {
@@ -190,11 +206,7 @@ fn a_consumer_that_is_gone_gives_its_messages_back() {
 fn q41_expired_messages_are_never_delivered() {
     let mut state = queue(QueueArguments::default());
     let mut fx = Effects::default();
-    state.enqueue(
-        [entry(1, Some(10)), entry(2, Some(1000)), entry(3, None)].into_iter(),
-        0,
-        &mut fx,
-    );
+    enqueue(&mut state, 1, &[Some(10), Some(1000), None], &mut fx);
     assert_eq!(fx.deadline, Some(10));
     assert!(!state.expire(10, &mut fx));
     assert_eq!(fx.dead.len(), 1);
@@ -309,10 +321,9 @@ fn p14_one_connection_gets_queue_order_whoever_consumes() {
 fn q41_the_next_head_sets_the_timer() {
     let mut state = queue(QueueArguments::default());
     let mut fx = Effects::default();
-    let entries = [entry(1, Some(60_000)), entry(2, Some(300))];
-    state.enqueue(entries.into_iter(), 0, &mut fx);
+    enqueue(&mut state, 1, &[Some(60_000), Some(300)], &mut fx);
     assert_eq!(fx.deadline.take(), Some(60_000));
-    assert_eq!(state.get(false, 0, &mut fx).map(|entry| entry.seq), Some(1));
+    assert_eq!(take(&mut state, 0, &mut fx).map(|entry| entry.seq), Some(1));
     assert_eq!(fx.deadline.take(), Some(300));
 }
 
@@ -425,7 +436,7 @@ proptest! {
                     }
                 }
                 Op::Get => {
-                    if let Some(entry) = state.get(false, 0, &mut fx) {
+                    if let Some(entry) = take(&mut state, 0, &mut fx) {
                         if !entry.redelivered {
                             prop_assert!(entry.seq > last_first);
                             last_first = entry.seq;

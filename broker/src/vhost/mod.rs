@@ -21,6 +21,7 @@ use warren_exchanges::{ExchangeKind, RoutingTable};
 pub use bindings::BindingRequest;
 pub use exchanges::{Exchange, ExchangeRequest};
 use policies::VhostPolicies;
+pub(crate) use queues::is_durable;
 pub use queues::{Declared, QueueRequest, generated_name};
 
 use crate::broker::Shared;

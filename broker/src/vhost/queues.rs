@@ -222,7 +222,8 @@ impl Vhost {
             owner: Some(connection),
         };
         let (arguments, settings) = (FieldTable::default(), QueueArguments::default());
-        let queue = Queue::new_in(definition, arguments, settings, now_ms, &self.stats);
+        let (stats, pager) = (&self.stats, &self.shared.pager);
+        let queue = Queue::new_in(definition, arguments, settings, now_ms, stats, pager);
         self.replies.insert(name, Arc::clone(&queue));
         queue
     }
@@ -329,7 +330,8 @@ impl Vhost {
             owner: request.exclusive.then_some(session.connection),
         };
         let (now_ms, arguments) = (turn.now_ms(), request.arguments);
-        let queue = Queue::new_in(definition, arguments, settings, now_ms, &self.stats);
+        let (stats, pager) = (&self.stats, &self.shared.pager);
+        let queue = Queue::new_in(definition, arguments, settings, now_ms, stats, pager);
         queue.set_policy(policy);
         queue.set_defined_at(defined_at);
         let depth = queue.touch(turn);
@@ -375,8 +377,13 @@ pub fn generated_name(prefix: &str) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random))
 }
 
-/// Bit that marks identities of queues the commit log never sees.
+/// Bit that marks identities of queues that are not durable.
 const TRANSIENT: u64 = 1 << 63;
+
+/// Whether a queue's identity is one that the catalog gave out.
+pub(crate) fn is_durable(queue: QueueId) -> bool {
+    queue.0 & TRANSIENT == 0
+}
 
 impl crate::broker::Shared {
     fn next_queue_id(&self, durable: bool) -> QueueId {

@@ -53,6 +53,35 @@ pub(super) const KEYS: &[Key] = &[
         set: |d, _, v| put(&mut d.memory_absolute, bytes(v).map(Some)),
     },
     Key {
+        name: "vm_memory_high_watermark_paging_ratio",
+        default: "0.5",
+        accepts: "a fraction from 0 to 1",
+        doc: "Part of the memory watermark above which queues keep next to nothing of their \
+              backlogs in memory.",
+        set: |d, _, v| put(&mut d.config.paging.ratio, fraction(v, 0.0, 1.0)),
+    },
+    Key {
+        name: "queue_resident_messages",
+        default: "16384",
+        accepts: "a number from 64 to 4294967295",
+        doc: "Messages of its backlog a queue keeps in memory; the rest is read back from the log \
+              when its turn comes.",
+        set: |d, _, v| {
+            let n = number(v, 64, u32::MAX).map(|n| n as usize);
+            put(&mut d.config.paging.resident.messages, n)
+        },
+    },
+    Key {
+        name: "queue_resident_bytes",
+        default: "8MiB",
+        accepts: SIZE,
+        doc: "Bytes of its backlog a queue keeps in memory, whichever is reached first.",
+        set: |d, _, v| {
+            let n = bytes(v).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+            put(&mut d.config.paging.resident.bytes, n)
+        },
+    },
+    Key {
         name: "total_memory_available_override_value",
         default: "(detected)",
         accepts: SIZE,

@@ -116,6 +116,7 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "log.file.level" => (name, "error", vec![("log.file", "a.log")]),
         "log.file.formatter" => (name, "json", vec![("log.file", "a.log")]),
         "vm_memory_high_watermark.relative" => alone(name, "0.5"),
+        "vm_memory_high_watermark_paging_ratio" => alone(name, "0.25"),
         "disk_free_limit.relative" => alone(name, "1.5"),
         "definitions.import_backend" => (
             name,

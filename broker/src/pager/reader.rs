@@ -1,0 +1,190 @@
+//! Reading messages back from the commit log.
+
+use warren_storage::{MessageLog, QueueId, ReadEnd, ReadError, ReadLimit, Seq, Stored};
+
+use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PAGED, Message};
+use crate::publish::read_record;
+use crate::queue::{Load, Queue};
+
+/// Numbers not wanted between two that are: beyond this they are skipped, not read along.
+const GAP: u64 = 256;
+
+/// What was read.
+#[derive(Default)]
+pub(super) struct Read {
+    /// Messages by ascending number.
+    pub(super) messages: Vec<(Seq, Message)>,
+    /// Numbers the log cannot give back, ascending.
+    pub(super) lost: Vec<Seq>,
+}
+
+/// Builds chunks of what it reads.
+#[derive(Default)]
+pub(super) struct Reader {
+    chunk: Chunk,
+    /// Number and index in the open chunk.
+    open: Vec<(Seq, u32)>,
+}
+
+impl Reader {
+    /// Reads what `load` wants, up to its bytes; what was not reached is neither read nor lost.
+    pub(super) fn read(
+        &mut self,
+        log: &MessageLog,
+        queue: &Queue,
+        load: &Load,
+    ) -> Result<Read, ReadError> {
+        let mut read = Read::default();
+        let (mut seqs, mut bytes) = (&load.seqs[..], 0);
+        while let Some(&first) = seqs.first()
+            && bytes < load.bytes
+        {
+            let span = span(seqs);
+            let limit = ReadLimit {
+                messages: usize::MAX,
+                bytes: load.bytes - bytes,
+            };
+            let (mut wanted, rest) = seqs.split_at(span);
+            let last = wanted[span - 1];
+            let end = log.read(queue.id(), first, last, limit, &mut |stored| {
+                let seq = seq_of(&stored);
+                bytes += payload_of(&stored).len();
+                let skipped = wanted.partition_point(|wanted| *wanted < seq);
+                read.lost.extend_from_slice(&wanted[..skipped]);
+                wanted = &wanted[skipped..];
+                if wanted.first() == Some(&seq) {
+                    wanted = &wanted[1..];
+                    self.take(queue, stored, &mut read);
+                }
+            });
+            let end = match end {
+                Ok(end) => end,
+                Err(error) => {
+                    // What was read before is not worth keeping: it comes again.
+                    (self.chunk, self.open) = (Chunk::default(), Vec::new());
+                    return Err(error);
+                }
+            };
+            match end {
+                ReadEnd::All => {
+                    read.lost.extend_from_slice(wanted);
+                    seqs = rest;
+                }
+                ReadEnd::Next(next) => {
+                    let skipped = wanted.partition_point(|wanted| *wanted < next);
+                    read.lost.extend_from_slice(&wanted[..skipped]);
+                    let left = wanted.len() - skipped;
+                    seqs = &seqs[span - left..];
+                }
+            }
+        }
+        self.close(&mut read);
+        Ok(read)
+    }
+
+    fn take(&mut self, queue: &Queue, stored: Stored<'_>, read: &mut Read) {
+        let (seq, enqueued_ms, flags, payload) = match stored {
+            Stored::Message {
+                seq,
+                enqueued_ms,
+                flags,
+                payload,
+            } => (seq, enqueued_ms, flags, payload),
+            Stored::Lost {
+                seq,
+                segment,
+                offset,
+            } => {
+                tracing::error!(
+                    queue = queue.name(),
+                    vhost = %queue.definition().vhost,
+                    seq,
+                    segment,
+                    offset,
+                    "a message is damaged on disk and lost"
+                );
+                return read.lost.push(seq);
+            }
+        };
+        let Some((meta, parts)) = read_record(flags & !FLAG_PAGED, payload) else {
+            return read.lost.push(seq);
+        };
+        if self.chunk.bytes() >= CHUNK_TARGET_BYTES {
+            self.close(read);
+        }
+        let index = match self.chunk.push_taken_at(enqueued_ms, parts, meta) {
+            Some(index) => index,
+            None => {
+                self.close(read);
+                // The first of a chunk is never refused.
+                match self.chunk.push_taken_at(enqueued_ms, parts, meta) {
+                    Some(index) => index,
+                    None => return read.lost.push(seq),
+                }
+            }
+        };
+        self.open.push((seq, index));
+    }
+
+    fn close(&mut self, read: &mut Read) {
+        let taken_at = self.chunk.enqueued_ms();
+        let chunk = std::mem::take(&mut self.chunk).share(taken_at);
+        let messages = self.open.drain(..);
+        read.messages
+            .extend(messages.map(|(seq, index)| (seq, Message::new(&chunk, index))));
+    }
+}
+
+/// Messages looked at between two visits to a queue.
+const LEVELS_AT_ONCE: usize = 1 << 16;
+
+/// Calls `see` with all messages of a recovered queue and their levels, of which `max_priority` is
+/// the highest told apart.
+pub(crate) fn levels(
+    log: &MessageLog,
+    queue: QueueId,
+    last: Seq,
+    max_priority: u8,
+    mut see: impl FnMut(&[(u8, Seq)]),
+) -> Result<(), ReadError> {
+    let limit = ReadLimit {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+    };
+    let mut levels = Vec::with_capacity(LEVELS_AT_ONCE);
+    log.read(queue, 0, last, limit, &mut |stored| {
+        let priority = match stored {
+            Stored::Message { flags, payload, .. } => {
+                read_record(flags, payload).map_or(0, |(meta, _)| meta.priority)
+            }
+            // Reported when its turn comes.
+            Stored::Lost { .. } => 0,
+        };
+        levels.push((priority.min(max_priority), seq_of(&stored)));
+        if levels.len() == LEVELS_AT_ONCE {
+            see(&levels);
+            levels.clear();
+        }
+    })?;
+    see(&levels);
+    Ok(())
+}
+
+fn seq_of(stored: &Stored<'_>) -> Seq {
+    match stored {
+        Stored::Message { seq, .. } | Stored::Lost { seq, .. } => *seq,
+    }
+}
+
+fn payload_of<'a>(stored: &Stored<'a>) -> &'a [u8] {
+    match stored {
+        Stored::Message { payload, .. } => payload,
+        Stored::Lost { .. } => &[],
+    }
+}
+
+/// How many of `seqs` to read in one go.
+fn span(seqs: &[Seq]) -> usize {
+    let gap = seqs.windows(2).position(|pair| pair[1] - pair[0] > GAP);
+    gap.map_or(seqs.len(), |at| at + 1)
+}
