@@ -8,6 +8,8 @@ mod configuration;
 mod consumers;
 mod loading;
 mod paged;
+#[cfg(test)]
+mod paging_tests;
 mod ready;
 mod state;
 #[cfg(test)]

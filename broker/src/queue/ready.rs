@@ -363,7 +363,7 @@ impl Ready {
         let level = &self.levels[number];
         let here = level.resident.len() - level.stubs;
         // Some at least, though others further back fill the level.
-        let some = page.divided(16);
+        let some = page.min(target).divided(4);
         let wanted = ResidentLimits {
             messages: target.messages.saturating_sub(here).max(some.messages),
             bytes: target.bytes.saturating_sub(level.memory).max(some.bytes),

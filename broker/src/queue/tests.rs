@@ -16,9 +16,9 @@ use crate::message::{Chunk, Meta};
 
 /// A connection that takes up to `room` bytes and keeps what it was given.
 #[derive(Default)]
-struct Taker {
+pub(super) struct Taker {
     room: Mutex<usize>,
-    got: Mutex<Vec<Entry>>,
+    pub(super) got: Mutex<Vec<Entry>>,
     gone: Mutex<bool>,
 }
 
@@ -40,14 +40,14 @@ impl ConsumerSink for Taker {
     fn cancelled(&self, _: &ConsumerInfo) {}
 }
 
-fn taker() -> Arc<Taker> {
+pub(super) fn taker() -> Arc<Taker> {
     Arc::new(Taker {
         room: Mutex::new(usize::MAX),
         ..Taker::default()
     })
 }
 
-fn consumer(id: u64, taker: &Arc<Taker>, prefetch: u32, priority: i64) -> Consumer {
+pub(super) fn consumer(id: u64, taker: &Arc<Taker>, prefetch: u32, priority: i64) -> Consumer {
     let credit = Arc::new(ChannelCredit::default());
     consumer_with(id, taker, prefetch, priority, &credit)
 }

@@ -93,8 +93,11 @@ fn a05_unblocked_when_memory_is_free_again() {
     if is_oracle() {
         return; // takes an Erlang VM of a known size
     }
+    // Otherwise the backlog would not stay in memory.
     let broker = Broker::start(&[
         "vm_memory_high_watermark.absolute = 300MB",
+        "vm_memory_high_watermark_paging_ratio = 1",
+        "queue_resident_bytes = 10GB",
         "memory_monitor_interval = 100",
     ]);
     let mut cleaner = broker.client();
