@@ -41,8 +41,9 @@ pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};
 pub use warren_exchanges::{Binding, Destination, ExchangeKind};
 
 pub use queue::{
-    ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeadLetter, DeleteRefused,
-    Depth, Entry, Got, HeadWaiter, Queue, QueueDefinition, QueueHandle, ResidentLimits,
+    Browsed, ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeadLetter,
+    DeleteRefused, Depth, Entry, Glance, Got, HeadWaiter, Queue, QueueDefinition, QueueHandle,
+    ResidentLimits,
 };
 pub use route::{REPLY_TO, Route, RouteCache};
 pub use session::Session;

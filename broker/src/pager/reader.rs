@@ -11,16 +11,16 @@ const GAP: u64 = 256;
 
 /// What was read.
 #[derive(Default)]
-pub(super) struct Read {
+pub(crate) struct Read {
     /// Messages by ascending number.
-    pub(super) messages: Vec<(Seq, Message)>,
+    pub(crate) messages: Vec<(Seq, Message)>,
     /// Numbers the log cannot give back, ascending.
-    pub(super) lost: Vec<Seq>,
+    pub(crate) lost: Vec<Seq>,
 }
 
 /// Builds chunks of what it reads.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     chunk: Chunk,
     /// Number and index in the open chunk.
     open: Vec<(Seq, u32)>,
@@ -28,7 +28,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads what `load` wants, up to its bytes; what was not reached is neither read nor lost.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         log: &MessageLog,
         queue: &Queue,

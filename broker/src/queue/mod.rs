@@ -4,6 +4,7 @@
 //! Each method takes the lock once, runs the state machine, and leaves what must follow in the
 //! caller's [`Turn`], to be done when no queue is locked any more.
 
+mod browse;
 mod configuration;
 mod consumers;
 mod loading;
@@ -23,6 +24,7 @@ use parking_lot::{Mutex, RwLock};
 use warren_amqp::{FieldTable, parse_content_header, parse_properties};
 use warren_storage::{QueueId, RecoveredQueue, Seq};
 
+pub use browse::{Browsed, Glance};
 use configuration::Configuration;
 pub use configuration::DeadLetter;
 pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};

@@ -21,6 +21,10 @@ impl Block {
     fn first(self) -> Seq {
         self.number * BLOCK + u64::from(self.bits.trailing_zeros())
     }
+
+    fn has(self, bit: u64) -> Option<Seq> {
+        (self.bits & (1 << bit) != 0).then_some(self.number * BLOCK + bit)
+    }
 }
 
 /// See the module documentation.
@@ -83,7 +87,6 @@ impl Paged {
     }
 
     /// Whether it is there.
-    #[cfg(test)]
     pub(crate) fn contains(&self, seq: Seq) -> bool {
         self.find(seq / BLOCK)
             .is_ok_and(|at| self.blocks[at].bits & (1 << (seq % BLOCK)) != 0)
@@ -99,6 +102,24 @@ impl Paged {
                 Some(block.number * BLOCK + bit)
             })
         })
+    }
+
+    /// Those from `start` on, ascending.
+    pub(crate) fn up_from(&self, start: Seq) -> impl Iterator<Item = Seq> {
+        let at = self.blocks.partition_point(|block| block.number < start / BLOCK);
+        let blocks = self.blocks.range(at..);
+        blocks
+            .flat_map(|block| (0..BLOCK).filter_map(|bit| block.has(bit)))
+            .skip_while(move |seq| *seq < start)
+    }
+
+    /// Those up to `end`, descending.
+    pub(crate) fn down_from(&self, end: Seq) -> impl Iterator<Item = Seq> {
+        let at = self.blocks.partition_point(|block| block.number <= end / BLOCK);
+        let blocks = self.blocks.range(..at).rev();
+        blocks
+            .flat_map(|block| (0..BLOCK).rev().filter_map(|bit| block.has(bit)))
+            .skip_while(move |seq| *seq > end)
     }
 
     /// Takes consecutive numbers from the low end, at most `most` and none from `end` on.
@@ -236,6 +257,12 @@ mod tests {
                 prop_assert_eq!(paged.is_empty(), model.is_empty());
                 prop_assert_eq!(paged.first(), model.first().copied());
                 prop_assert_eq!(paged.iter().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
+                for seq in [0, 63, 64, 150, 1999, 5000] {
+                    let up: Vec<u64> = model.range(seq..).copied().collect();
+                    prop_assert_eq!(paged.up_from(seq).collect::<Vec<_>>(), up);
+                    let down: Vec<u64> = model.range(..=seq).rev().copied().collect();
+                    prop_assert_eq!(paged.down_from(seq).collect::<Vec<_>>(), down);
+                }
                 prop_assert!(paged.blocks.iter().all(|block| block.bits != 0));
             }
             prop_assert!((0..2400).all(|seq| paged.contains(seq) == model.contains(&seq)));

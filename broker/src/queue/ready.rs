@@ -425,6 +425,62 @@ impl Ready {
         }
     }
 
+    /// The levels as resident entries and paged numbers, for looking only.
+    pub(super) fn level_views(&self) -> impl Iterator<Item = (&VecDeque<Entry>, &Paged)> {
+        self.levels.iter().map(|level| (&level.resident, &level.paged))
+    }
+
+    /// Of these numbers, those that are ready but have no bytes here.
+    pub(crate) fn away_of(&self, seqs: &[Seq]) -> Vec<Seq> {
+        let away = |level: &Level, seq: Seq| match level.find(seq) {
+            Some(at) => !level.resident[at].message.is_present(),
+            None => level.paged.contains(seq),
+        };
+        let mut found = seqs.to_vec();
+        found.retain(|seq| self.levels.iter().any(|level| away(level, *seq)));
+        found
+    }
+
+    /// Takes one message out of its place; `message` is what it is when it has no bytes here.
+    /// `None` when it is not ready, or away and not given.
+    pub(crate) fn remove(&mut self, seq: Seq, message: Option<&Message>) -> Option<Entry> {
+        for number in 0..self.levels.len() {
+            let level = &mut self.levels[number];
+            if let Some(at) = level.find(seq) {
+                if !level.resident[at].message.is_present() && message.is_none() {
+                    return None;
+                }
+                let mut entry = level.resident.remove(at)?;
+                level.uncount(&entry);
+                self.forget(&entry);
+                if !entry.message.is_present() {
+                    entry.message = message?.clone();
+                }
+                return Some(entry);
+            }
+            if level.paged.contains(seq) {
+                let message = message?.clone();
+                level.paged.remove(seq);
+                let len = message.body_len() as u64;
+                self.messages -= 1;
+                self.paged_bytes = self.paged_bytes.saturating_sub(len);
+                self.body_bytes = self.body_bytes.saturating_sub(len);
+                self.mend_bytes();
+                return Some(Entry {
+                    seq,
+                    message,
+                    logged: true,
+                    deliveries: 0,
+                    redelivered: false,
+                    release: false,
+                    level: number as u8,
+                    deadline_ms: u64::MAX,
+                });
+            }
+        }
+        None
+    }
+
     /// Pages out the newest resident messages beyond the limits that are in the log, and gives the
     /// bytes of what is not up to be written there: at most `most` messages, which stay.
     pub(crate) fn page_out(&mut self, most: usize, unlogged: &mut Vec<Entry>) {
@@ -550,6 +606,12 @@ impl Level {
             away.truncate(most);
         }
         away
+    }
+
+    fn find(&self, seq: Seq) -> Option<usize> {
+        self.resident
+            .binary_search_by_key(&seq, |entry| entry.seq)
+            .ok()
     }
 
     fn push_back(&mut self, entry: Entry) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use warren_storage::{MessageLog, QueueId, RecoveredQueue, Seq};
 
+use super::browse::{Glance, Seen};
 use super::consumers::{Consumer, Consumers};
 use super::loading::{HeadWaiter, Load, What};
 use super::ready::{DroppedAway, Entry, Ready, ResidentLimits};
@@ -430,6 +431,34 @@ impl QueueState {
     /// Has `waiter` told when the head is here or nothing is ready.
     pub(crate) fn await_head(&mut self, waiter: Arc<dyn HeadWaiter>) {
         self.waiting.push(waiter);
+    }
+
+    /// What is ready in the direction asked for.
+    pub(crate) fn glance(&self, glance: &Glance) -> Vec<Seen> {
+        self.ready.glance(glance)
+    }
+
+    /// Of these numbers, those whose bytes must be read first.
+    pub(crate) fn away_of(&self, seqs: &[Seq]) -> Vec<Seq> {
+        self.ready.away_of(seqs)
+    }
+
+    /// Takes these ready messages out; they are unacked now. `read` are those with no bytes here.
+    pub(crate) fn pick(&mut self, seqs: &[Seq], read: &[(Seq, Message)], now_ms: u64) -> Vec<Entry> {
+        let mut picked = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            let given = read.binary_search_by_key(seq, |(seq, _)| *seq).ok();
+            let message = given.map(|at| &read[at].1);
+            if let Some(mut entry) = self.ready.remove(*seq, message) {
+                let (meta, enqueued_ms) = (entry.message.meta(), entry.message.enqueued_ms());
+                entry.deadline_ms = self.fit(meta, enqueued_ms, now_ms).1;
+                picked.push(entry);
+            }
+        }
+        self.unacked += picked.len();
+        let bytes = picked.iter().map(|entry| entry.message.body_len() as u64);
+        self.unacked_bytes += bytes.sum::<u64>();
+        picked
     }
 
     /// Deliveries of `consumer` (none for `basic.get`) were acked: gives back credit. The caller
