@@ -173,3 +173,56 @@ impl Queue {
         Ok(Reader::default().read(log, self, &load)?.messages)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::queue::ready::tests::entry;
+
+    fn seqs(ready: &Ready, from: Option<Seq>, newest_first: bool, messages: usize) -> Vec<Seq> {
+        let glance = Glance {
+            from,
+            newest_first,
+            messages,
+            bytes: 0,
+        };
+        ready.glance(&glance).iter().map(|seen| seen.seq).collect()
+    }
+
+    proptest! {
+        /// However messages are spread over levels, memory and log: browsing goes by number, takes
+        /// nothing, and what is removed is gone.
+        #[test]
+        fn browsing_goes_by_number(
+            kinds in prop::collection::vec((0u8..3, any::<bool>()), 1..80),
+            from in 0u64..90,
+            messages in 1usize..30,
+            removed in prop::collection::vec(0u64..90, 0..10),
+        ) {
+            let mut ready = Ready::new(2);
+            for (seq, (level, paged)) in kinds.iter().enumerate() {
+                match paged {
+                    true => ready.push_paged(*level, seq as u64, 1),
+                    false => ready.push(entry(seq as u64, *level)),
+                }
+            }
+            ready.settle_late();
+            let mut all: Vec<Seq> = (0..kinds.len() as u64).collect();
+            let message = entry(0, 0).message;
+            for seq in removed {
+                let taken = ready.remove(seq, Some(&message)).map(|entry| entry.seq);
+                prop_assert_eq!(taken, all.contains(&seq).then_some(seq));
+                all.retain(|other| *other != seq);
+            }
+            let up: Vec<Seq> = all.iter().copied().filter(|seq| *seq >= from).take(messages).collect();
+            prop_assert_eq!(seqs(&ready, Some(from), false, messages), up);
+            let down: Vec<Seq> = all.iter().rev().copied().filter(|seq| *seq <= from).take(messages).collect();
+            prop_assert_eq!(seqs(&ready, Some(from), true, messages), down);
+            prop_assert_eq!(seqs(&ready, None, false, 100), all.clone());
+            prop_assert_eq!(ready.len(), all.len());
+            prop_assert_eq!(ready.body_bytes() as usize, all.len());
+        }
+    }
+}

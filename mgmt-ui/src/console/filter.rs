@@ -1,0 +1,180 @@
+//! Which messages a person wants to see: words like `key:orders.*`, `header.tenant:acme`,
+//! `bytes>1000` or `body~timeout`; all must hold. A word without a field is looked for in routing
+//! key and body.
+
+use serde_json::Value;
+use warren_broker::message::Message;
+
+use super::message_json::{Parsed, parse};
+
+/// A condition on one message.
+#[derive(Debug, PartialEq, Eq)]
+enum Condition {
+    /// The routing key, with `*` for any characters.
+    Key(String),
+    /// The exchange, likewise.
+    Exchange(String),
+    /// A header's value, likewise; or, without a value, that it is there.
+    Header(String, Option<String>),
+    /// A property's value, likewise.
+    Property(String, String),
+    /// Text in the body.
+    Body(String),
+    /// More (`true`) or fewer bytes than this.
+    Bytes(bool, usize),
+    /// Text anywhere.
+    Anywhere(String),
+}
+
+/// A parsed filter; the empty one lets everything through.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter(Vec<Condition>);
+
+impl Filter {
+    /// Reads a filter; the error says which word makes no sense.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        words(text).iter().map(|word| condition(word)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether nothing is filtered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the message fulfils all conditions.
+    pub(crate) fn fits(&self, message: &Message) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let parsed = parse(message);
+        self.0.iter().all(|condition| condition.holds(message, &parsed))
+    }
+}
+
+impl Condition {
+    fn holds(&self, message: &Message, parsed: &Parsed) -> bool {
+        let text_of = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        match self {
+            Self::Key(pattern) => like(message.routing_key(), pattern),
+            Self::Exchange(pattern) => like(message.exchange(), pattern),
+            Self::Header(name, wanted) => parsed.header(name).is_some_and(|value| {
+                wanted.as_ref().is_none_or(|wanted| like(&text_of(value), wanted))
+            }),
+            Self::Property(name, wanted) => {
+                let value = parsed.properties.get(name);
+                value.is_some_and(|value| like(&text_of(value), wanted))
+            }
+            Self::Body(text) => contains(message.body(), text),
+            Self::Bytes(true, limit) => message.body_len() > *limit,
+            Self::Bytes(false, limit) => message.body_len() < *limit,
+            Self::Anywhere(text) => {
+                message.routing_key().contains(text.as_str()) || contains(message.body(), text)
+            }
+        }
+    }
+}
+
+/// Words separated by spaces; quotes keep spaces together.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+fn condition(word: &str) -> Result<Condition, String> {
+    let bytes = |number: &str| number.parse().map_err(|_| format!("{word}: not a number of bytes"));
+    if let Some(number) = word.strip_prefix("bytes>") {
+        return Ok(Condition::Bytes(true, bytes(number)?));
+    }
+    if let Some(number) = word.strip_prefix("bytes<") {
+        return Ok(Condition::Bytes(false, bytes(number)?));
+    }
+    if let Some(text) = word.strip_prefix("body~").or_else(|| word.strip_prefix("body:")) {
+        return Ok(Condition::Body(text.to_owned()));
+    }
+    let Some((field, value)) = word.split_once(':') else {
+        return Ok(Condition::Anywhere(word.to_owned()));
+    };
+    Ok(match field {
+        "key" => Condition::Key(value.to_owned()),
+        "exchange" => Condition::Exchange(value.to_owned()),
+        _ => match field.split_once('.') {
+            Some(("header", name)) => {
+                Condition::Header(name.to_owned(), (value != "*").then(|| value.to_owned()))
+            }
+            Some(("property", name)) => Condition::Property(name.to_owned(), value.to_owned()),
+            _ => return Err(format!("{field} is no field: there are key, exchange, header.NAME, property.NAME, body~, bytes>, bytes<")),
+        },
+    })
+}
+
+/// Whether the text is the pattern, whose `*` stand for any characters.
+fn like(text: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut last = None;
+    for part in parts {
+        if let Some(middle) = last.replace(part) {
+            match rest.find(middle) {
+                Some(at) => rest = &rest[at + middle.len()..],
+                None => return false,
+            }
+        }
+    }
+    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    let text = text.as_bytes();
+    text.is_empty() || body.windows(text.len()).any(|window| window == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_with_stars() {
+        for (text, pattern, fits) in [
+            ("orders.eu", "orders.eu", true),
+            ("orders.eu", "orders.*", true),
+            ("orders.eu", "*.eu", true),
+            ("orders.eu", "o*s*u", true),
+            ("orders.eu", "orders", false),
+            ("orders.eu", "*us", false),
+            ("", "*", true),
+            ("", "", true),
+        ] {
+            assert_eq!(like(text, pattern), fits, "{text} {pattern}");
+        }
+    }
+
+    #[test]
+    fn words_are_conditions() {
+        let filter = Filter::parse("key:a.* header.x:1 bytes>10 body~\"two words\" loose").unwrap();
+        assert_eq!(filter.0.len(), 5);
+        assert_eq!(filter.0[3], Condition::Body("two words".to_owned()));
+        assert!(Filter::parse("").unwrap().is_empty());
+        assert!(Filter::parse("nope:1").is_err());
+        assert!(Filter::parse("bytes>x").is_err());
+    }
+}
