@@ -30,6 +30,7 @@ fn settings() -> Settings {
         durability: warren_storage::Durability::default(),
         passwords: PasswordRules::default(),
         limits: NodeLimits::default(),
+        paging: crate::PagingSettings::default(),
     }
 }
 

@@ -97,11 +97,7 @@ impl Seen {
 impl Queue {
     /// Ready messages in the direction asked for. Blocks on the disk for those that are in the log
     /// only; damaged ones are left out.
-    pub fn browse(
-        &self,
-        log: &MessageLog,
-        glance: &Glance,
-    ) -> Result<Vec<Browsed>, ReadError> {
+    pub fn browse(&self, log: &MessageLog, glance: &Glance) -> Result<Vec<Browsed>, ReadError> {
         let seen = self.state.lock().glance(glance);
         let mut away: Vec<Seq> = seen
             .iter()

@@ -106,7 +106,9 @@ impl Paged {
 
     /// Those from `start` on, ascending.
     pub(crate) fn up_from(&self, start: Seq) -> impl Iterator<Item = Seq> {
-        let at = self.blocks.partition_point(|block| block.number < start / BLOCK);
+        let at = self
+            .blocks
+            .partition_point(|block| block.number < start / BLOCK);
         let blocks = self.blocks.range(at..);
         blocks
             .flat_map(|block| (0..BLOCK).filter_map(|bit| block.has(bit)))
@@ -115,7 +117,9 @@ impl Paged {
 
     /// Those up to `end`, descending.
     pub(crate) fn down_from(&self, end: Seq) -> impl Iterator<Item = Seq> {
-        let at = self.blocks.partition_point(|block| block.number <= end / BLOCK);
+        let at = self
+            .blocks
+            .partition_point(|block| block.number <= end / BLOCK);
         let blocks = self.blocks.range(..at).rev();
         blocks
             .flat_map(|block| (0..BLOCK).rev().filter_map(|bit| block.has(bit)))

@@ -427,7 +427,9 @@ impl Ready {
 
     /// The levels as resident entries and paged numbers, for looking only.
     pub(super) fn level_views(&self) -> impl Iterator<Item = (&VecDeque<Entry>, &Paged)> {
-        self.levels.iter().map(|level| (&level.resident, &level.paged))
+        self.levels
+            .iter()
+            .map(|level| (&level.resident, &level.paged))
     }
 
     /// Of these numbers, those that are ready but have no bytes here.

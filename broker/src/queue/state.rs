@@ -444,7 +444,12 @@ impl QueueState {
     }
 
     /// Takes these ready messages out; they are unacked now. `read` are those with no bytes here.
-    pub(crate) fn pick(&mut self, seqs: &[Seq], read: &[(Seq, Message)], now_ms: u64) -> Vec<Entry> {
+    pub(crate) fn pick(
+        &mut self,
+        seqs: &[Seq],
+        read: &[(Seq, Message)],
+        now_ms: u64,
+    ) -> Vec<Entry> {
         let mut picked = Vec::with_capacity(seqs.len());
         for seq in seqs {
             let given = read.binary_search_by_key(seq, |(seq, _)| *seq).ok();
