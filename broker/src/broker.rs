@@ -150,6 +150,15 @@ impl Broker {
         &self.settings
     }
 
+    /// What clients and operators are told the cluster is called: as it was renamed, else as it
+    /// was configured.
+    pub fn cluster_name(&self) -> String {
+        let state = self.shared.catalog.read();
+        let named = state.global_parameter("cluster_name");
+        let named = named.and_then(|name| name.as_str().map(str::to_owned));
+        named.unwrap_or_else(|| self.settings.cluster_name.clone())
+    }
+
     /// The definitions.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.shared.catalog

@@ -14,11 +14,13 @@ pub mod dead_letter;
 mod explain;
 mod finish;
 mod ids;
+mod import;
 pub mod message;
 mod overview;
 mod pager;
 pub mod policy;
 mod publish;
+mod publish_one;
 mod queue;
 mod recovery;
 mod route;
@@ -35,11 +37,13 @@ pub use admin::{
 pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
 pub use explain::{Explanation, Hop, Verdict};
 pub use ids::{ConnectionId, ConsumerId};
+pub use import::{ImportError, Imported};
 pub use overview::ObjectTotals;
 pub use pager::PagingSettings;
 pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};
 pub use warren_exchanges::{Binding, Destination, ExchangeKind};
 
+pub use publish_one::Fate;
 pub use queue::{
     Browsed, ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeadLetter,
     DeleteRefused, Depth, Entry, Glance, Got, HeadWaiter, Queue, QueueDefinition, QueueHandle,

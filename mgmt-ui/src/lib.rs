@@ -1,5 +1,6 @@
 //! The HTTP face: management API, start page and Prometheus text over the broker's own API.
 //!
+//! * `act`: changing the broker on behalf of a request;
 //! * `api`: the endpoints under `/api`, one module per area;
 //! * `monitor`: those of them that only look; `view`: how they show what they see;
 //! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
@@ -9,9 +10,14 @@
 //! Paths, fields and texts are RabbitMQ's, so that its tools work. A field that would not be true
 //! here is left out.
 
+mod act;
 mod api;
 mod console;
-#[allow(dead_code, unused_imports, reason = "for the areas to come")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "policies will need what is left over"
+)]
 mod http;
 mod monitor;
 mod prometheus;
@@ -25,7 +31,6 @@ use std::time::Instant;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::Redirect;
 use tower_http::compression::CompressionLayer;
 use warren_broker::Broker;
 use warren_broker::alarms::Monitor;
@@ -132,12 +137,16 @@ pub fn router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
     let ctx = Context::new(broker, info);
     let to = |path: &str| {
         let target = format!("{prefix}{path}");
-        axum::routing::get(move || async move { Redirect::permanent(&target) })
+        axum::routing::get(move || async move {
+            let status = axum::http::StatusCode::MOVED_PERMANENTLY;
+            (status, [(axum::http::header::LOCATION, target)])
+        })
     };
     let routes = api::routes()
         .into_router()
         .merge(console::files())
         .route("/mgmt", to("/"))
+        .route("/api", to("/api/index.html"))
         .fallback(reply::not_found)
         .layer(from_fn_with_state(ctx.clone(), front::cross_origin))
         .layer(map_response(reply::protect))

@@ -29,10 +29,10 @@ fn render(ctx: &Context) -> String {
 
 /// Every panel of RabbitMQ's dashboards joins on the first of these two.
 fn identity(ctx: &Context, text: &mut Text) {
-    let settings = ctx.broker.settings();
+    let cluster_name = ctx.broker.cluster_name();
     let labels = [
-        ("rabbitmq_node", settings.node_name.as_str()),
-        ("rabbitmq_cluster", settings.cluster_name.as_str()),
+        ("rabbitmq_node", ctx.broker.settings().node_name.as_str()),
+        ("rabbitmq_cluster", cluster_name.as_str()),
         ("rabbitmq_endpoint", "aggregated"),
     ];
     text.gauge(

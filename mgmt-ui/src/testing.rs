@@ -28,6 +28,7 @@ pub(crate) fn basic(name: &str, password: &str) -> String {
 /// A running node.
 pub(crate) struct Node {
     pub(crate) broker: Arc<Broker>,
+    info: Arc<ServerInfo>,
     pub(crate) address: SocketAddr,
     metrics: SocketAddr,
     _dir: tempfile::TempDir,
@@ -99,13 +100,19 @@ impl Node {
             address
         };
         let address = start(router(Arc::clone(&broker), Arc::clone(&info)));
-        let metrics = start(metrics_router(Arc::clone(&broker), info));
+        let metrics = start(metrics_router(Arc::clone(&broker), Arc::clone(&info)));
         Self {
             broker,
+            info,
             address,
             metrics,
             _dir: dir,
         }
+    }
+
+    /// The management router itself, without a socket.
+    pub(crate) fn router(&self) -> axum::Router {
+        router(Arc::clone(&self.broker), Arc::clone(&self.info))
     }
 
     /// Adds a user with password `pw`.

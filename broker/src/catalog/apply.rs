@@ -140,6 +140,7 @@ pub fn apply(state: &mut State, command: &Command) -> Result<Vec<Event>, Catalog
 /// Changes the state by a command that has been checked against it.
 pub(super) fn change(state: &mut State, command: Command) -> Vec<Event> {
     match command {
+        Command::Batch(commands) => change_all(state, commands),
         Command::PutVhost {
             name,
             description,
@@ -216,6 +217,17 @@ pub(super) fn change(state: &mut State, command: Command) -> Vec<Event> {
         }
         topology => change_topology(state, topology),
     }
+}
+
+/// They were checked together: none is refused now.
+fn change_all(state: &mut State, commands: Vec<Command>) -> Vec<Event> {
+    let mut events = Vec::with_capacity(commands.len());
+    for command in commands {
+        if check(state, &command) == Ok(Verdict::Changes) {
+            events.extend(change(state, command));
+        }
+    }
+    events
 }
 
 fn change_topology(state: &mut State, command: Command) -> Vec<Event> {

@@ -5,6 +5,7 @@
 
 use warren_storage::LogError;
 
+use super::apply::apply;
 use super::command::{BindingDef, Command};
 use super::state::{PermissionDef, State, UserDef, VhostDef, VhostState};
 
@@ -91,6 +92,7 @@ pub(super) enum Verdict {
 /// Checks a command against the state; cheap, as nothing is copied.
 pub(super) fn check(state: &State, command: &Command) -> Result<Verdict, CatalogError> {
     match command {
+        Command::Batch(commands) => batch(state, commands),
         Command::PutVhost {
             name,
             description,
@@ -266,6 +268,18 @@ fn check_settings(state: &State, command: &Command) -> Result<Verdict, CatalogEr
         _ => true,
     };
     Ok(changes_unless(same))
+}
+
+/// Each may build on those before it, so they are tried on a copy.
+fn batch(state: &State, commands: &[Command]) -> Result<Verdict, CatalogError> {
+    let mut trial = state.clone();
+    let mut verdict = Verdict::Nothing;
+    for command in commands {
+        if !apply(&mut trial, command)?.is_empty() {
+            verdict = Verdict::Changes;
+        }
+    }
+    Ok(verdict)
 }
 
 fn declare(state: &State, command: &Command) -> Result<Verdict, CatalogError> {

@@ -168,6 +168,8 @@ pub enum Command {
     SetGlobalParameter { name: String, value: Value },
     /// Removes a parameter of the whole cluster.
     ClearGlobalParameter { name: String },
+    /// All of these in this order, or none.
+    Batch(Vec<Command>),
 }
 
 /// Why stored bytes are no command.

@@ -106,6 +106,62 @@ impl Vhost {
         Ok(())
     }
 
+    /// The bindings from an exchange to one queue or exchange; none when either is missing.
+    pub fn bindings_between(
+        &self,
+        source: &str,
+        destination: &str,
+        to_queue: bool,
+    ) -> Vec<BindingRequest> {
+        let target = if to_queue {
+            match self.find_queue(destination) {
+                Some(queue) => Destination::Queue(QueueHandle(queue)),
+                None => return Vec::new(),
+            }
+        } else {
+            Destination::Exchange(destination.to_owned())
+        };
+        let routing = self.routing.read();
+        let found = routing.bindings_to(&target);
+        found
+            .filter(|binding| binding.source == source)
+            .map(|binding| BindingRequest {
+                source: source.to_owned(),
+                destination: destination.to_owned(),
+                to_queue,
+                routing_key: binding.routing_key.to_owned(),
+                arguments: binding.arguments.clone(),
+            })
+            .collect()
+    }
+
+    /// The bindings that are not kept on disk, without those of exclusive queues.
+    pub fn transient_bindings(&self) -> Vec<BindingRequest> {
+        let routing = self.routing.read();
+        let durable = |name: &str| self.exchange(name).is_ok_and(|exchange| exchange.durable);
+        let mut found = Vec::new();
+        for binding in routing.bindings() {
+            let (destination, to_queue, to_durable) = match binding.destination {
+                Destination::Queue(QueueHandle(queue)) if queue.definition().owner.is_some() => {
+                    continue;
+                }
+                Destination::Queue(QueueHandle(queue)) => (queue.name(), true, queue.durable()),
+                Destination::Exchange(name) => (name.as_str(), false, durable(name)),
+            };
+            if to_durable && durable(binding.source) {
+                continue;
+            }
+            found.push(BindingRequest {
+                source: binding.source.to_owned(),
+                destination: destination.to_owned(),
+                to_queue,
+                routing_key: binding.routing_key.to_owned(),
+                arguments: binding.arguments.clone(),
+            });
+        }
+        found
+    }
+
     /// Puts a binding into the tables; both ends exist. Whether it was new.
     pub(crate) fn install_binding(
         &self,

@@ -39,7 +39,7 @@ pub struct Vhost {
     replies: DashMap<String, Arc<Queue>>,
     routing: RwLock<RoutingTable<QueueHandle>>,
     generation: AtomicU64,
-    topology: Mutex<()>,
+    pub(crate) topology: Mutex<()>,
     policies: VhostPolicies,
     /// It is deleted: nothing more may be declared in it.
     shut: AtomicBool,

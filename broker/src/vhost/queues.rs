@@ -393,7 +393,7 @@ impl crate::broker::Shared {
         QueueId(self.next_durable_queue.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn transient_queue_id(&self) -> QueueId {
+    pub(crate) fn transient_queue_id(&self) -> QueueId {
         let n = self.next_transient_queue.fetch_add(1, Ordering::Relaxed);
         QueueId(n | TRANSIENT)
     }

@@ -4,10 +4,24 @@
 //! Parameters of paths are called the same everywhere, as the same path may have methods in two
 //! areas: `{vhost}` for a vhost, `{name}` for the object in question.
 
+mod connections;
+mod definitions;
+mod description;
+mod identity;
+mod messages;
+mod permissions;
 mod policies;
 mod settings;
+mod topology;
+mod users;
+mod vhosts;
+
+#[cfg(test)]
+mod tests;
 
 use crate::http::Routes;
+
+pub(crate) use settings::refused;
 
 /// All of them.
 pub(crate) fn routes() -> Routes {
@@ -16,4 +30,13 @@ pub(crate) fn routes() -> Routes {
         .merge(crate::console::routes())
         .merge(policies::routes())
         .merge(settings::routes())
+        .merge(identity::routes())
+        .merge(vhosts::routes())
+        .merge(users::routes())
+        .merge(permissions::routes())
+        .merge(topology::routes())
+        .merge(messages::routes())
+        .merge(connections::routes())
+        .merge(definitions::routes())
+        .merge(description::routes())
 }

@@ -193,7 +193,7 @@ pub(super) fn gone(was_there: bool) -> Result<StatusCode, ApiError> {
 }
 
 /// Refusals of the catalog as RabbitMQ's API words them.
-pub(super) fn refused(error: CatalogError) -> ApiError {
+pub(crate) fn refused(error: CatalogError) -> ApiError {
     match error {
         CatalogError::NoSuchVhost(_) => ApiError::missing("vhost_not_found"),
         CatalogError::Protected(_) => ApiError::precondition_failed(error.to_string()),

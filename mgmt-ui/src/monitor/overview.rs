@@ -45,7 +45,6 @@ async fn overview(
 }
 
 fn describe(ctx: &Context, user: &AuthenticatedUser, listing: &Listing) -> Object {
-    let settings = ctx.broker.settings();
     let mut answer = Object::new();
     answer.put("management_version", ctx.info.version);
     answer.put("rates_mode", "basic");
@@ -54,7 +53,7 @@ fn describe(ctx: &Context, user: &AuthenticatedUser, listing: &Listing) -> Objec
     answer.put("product_version", ctx.info.version);
     answer.put("product_name", PRODUCT);
     answer.put("rabbitmq_version", RABBITMQ_VERSION);
-    answer.put("cluster_name", settings.cluster_name.clone());
+    answer.put("cluster_name", ctx.broker.cluster_name());
     answer.put("cluster_tags", Object::new());
     answer.put("node_tags", Object::new());
     // There is no Erlang; user interfaces print these two all the same.
@@ -65,7 +64,7 @@ fn describe(ctx: &Context, user: &AuthenticatedUser, listing: &Listing) -> Objec
     answer.put("enable_queue_totals", listing.queue_totals);
     answer.put("default_queue_type", "classic");
     // Not RabbitMQ's: what a confirm stands for.
-    answer.put("durability", settings.durability.as_str());
+    answer.put("durability", ctx.broker.settings().durability.as_str());
     answer.put("is_op_policy_updating_enabled", true);
     if user.may_monitor() {
         whole_node(ctx, listing, &mut answer);

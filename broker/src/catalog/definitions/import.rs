@@ -119,7 +119,7 @@ impl Definitions {
     }
 
     /// Exports of RabbitMQ before 3.6 do not name the algorithm.
-    pub(super) fn hashes_with_md5(&self) -> bool {
+    pub(crate) fn hashes_with_md5(&self) -> bool {
         let mut numbers = self
             .rabbit_version
             .as_deref()
@@ -130,15 +130,28 @@ impl Definitions {
     }
 
     fn report_ignored(&self, report: &mut ImportReport) {
+        report.ignored.extend(self.ignored_parts());
+    }
+
+    /// What this version does not know what to do with, one line each.
+    pub(crate) fn ignored_parts(&self) -> Vec<String> {
+        let mut ignored = Vec::new();
         for (field, value) in &self.other {
             let says_nothing = matches!(
                 field.as_str(),
-                "rabbitmq_definition_format" | "original_cluster_name" | "explanation"
+                "rabbitmq_definition_format"
+                    | "original_cluster_name"
+                    | "explanation"
+                    | "original_vhost_name"
+                    | "metadata"
+                    | "description"
+                    | "limits"
             );
             if !says_nothing && !is_empty(value) {
-                report.ignore(format!("field '{field}'"), NOT_YET);
+                ignored.push(format!("field '{field}': {NOT_YET}"));
             }
         }
+        ignored
     }
 }
 

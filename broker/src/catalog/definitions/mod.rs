@@ -15,6 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub use import::ImportReport;
+pub use json::{from_table, to_table};
+pub(crate) use settings::{user_limits, vhost_limits};
+pub(crate) use topology::same_binding;
 
 /// A definitions file. Fields that are missing are empty.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -218,7 +221,51 @@ pub struct BindingEntry {
     pub arguments: Map<String, Value>,
 }
 
+impl VhostEntry {
+    /// Its metadata, from wherever in the entry it stands.
+    pub(crate) fn metadata(&self) -> VhostMetadata {
+        let inner = self.metadata.clone().unwrap_or_default();
+        let queue_type = self.default_queue_type.clone().or(inner.default_queue_type);
+        VhostMetadata {
+            description: match self.description.is_empty() {
+                true => inner.description,
+                false => self.description.clone(),
+            },
+            tags: match self.tags.is_empty() {
+                true => inner.tags,
+                false => self.tags.clone(),
+            },
+            // Erlang's word for none finds its way into exports.
+            default_queue_type: queue_type.filter(|t| !t.is_empty() && t != "undefined"),
+            protected_from_deletion: inner.protected_from_deletion,
+        }
+    }
+}
+
 impl Definitions {
+    /// Puts everything that is in a vhost into this one: for the file of a single vhost.
+    pub fn move_to_vhost(&mut self, vhost: &str) {
+        for exchange in &mut self.exchanges {
+            vhost.clone_into(&mut exchange.vhost);
+        }
+        for queue in &mut self.queues {
+            vhost.clone_into(&mut queue.vhost);
+        }
+        for binding in &mut self.bindings {
+            vhost.clone_into(&mut binding.vhost);
+        }
+        for entry in self.policies.iter_mut().chain(&mut self.parameters) {
+            if let Value::Object(entry) = entry {
+                entry.insert("vhost".to_owned(), Value::from(vhost));
+            }
+        }
+        self.users.clear();
+        self.vhosts.clear();
+        self.permissions.clear();
+        self.topic_permissions.clear();
+        self.global_parameters.clear();
+    }
+
     /// Reads a file. The error says where it goes wrong, in one line.
     pub fn parse(file: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(file).map_err(|error| format!("not a definitions file: {error}"))

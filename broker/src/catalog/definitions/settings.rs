@@ -20,23 +20,30 @@ impl Definitions {
         catalog: &Catalog,
         report: &mut ImportReport,
     ) -> Result<(), CatalogError> {
+        for (what, commands) in self.settings() {
+            import(catalog, report, what, commands)?;
+        }
+        Ok(())
+    }
+
+    /// All of that: what it is called, and the commands for it or why there are none.
+    pub(crate) fn settings(&self) -> Vec<(String, Result<Vec<Command>, String>)> {
+        let mut settings = Vec::new();
         for entry in &self.topic_permissions {
             let what = describe("topic permission", entry);
-            import(catalog, report, what, topic_permission(entry).map(one))?;
+            settings.push((what, topic_permission(entry).map(one)));
         }
         for entry in &self.parameters {
-            let what = describe("parameter", entry);
-            import(catalog, report, what, parameter(entry))?;
+            settings.push((describe("parameter", entry), parameter(entry)));
         }
         for entry in &self.policies {
-            let what = describe("policy", entry);
             let command = entry
                 .as_object()
                 .ok_or_else(|| "not an object".to_owned())
                 .and_then(|fields| policy(entry, fields, false));
-            import(catalog, report, what, command.map(one))?;
+            settings.push((describe("policy", entry), command.map(one)));
         }
-        Ok(())
+        settings
     }
 
     /// Adds what a vhost has of it. RabbitMQ keeps limits and operator policies as parameters.
@@ -154,7 +161,7 @@ fn parameter(entry: &Value) -> Result<Vec<Command>, String> {
 }
 
 /// The commands that set these limits of a vhost.
-pub(super) fn vhost_limits(
+pub(crate) fn vhost_limits(
     vhost: &str,
     limits: &Map<String, Value>,
 ) -> Result<Vec<Command>, String> {
@@ -171,7 +178,7 @@ pub(super) fn vhost_limits(
 }
 
 /// The commands that set these limits of a user.
-pub(super) fn user_limits(user: &str, limits: &Map<String, Value>) -> Result<Vec<Command>, String> {
+pub(crate) fn user_limits(user: &str, limits: &Map<String, Value>) -> Result<Vec<Command>, String> {
     let command = |(name, value): (&String, &Value)| {
         let limit = UserLimit::from_name(name).ok_or_else(|| format!("no limit '{name}'"))?;
         let value = value.as_i64().ok_or_else(|| not_a_number(name))?;

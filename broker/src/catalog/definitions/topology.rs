@@ -6,6 +6,7 @@ use warren_exchanges::ExchangeKind;
 
 use super::super::check::CatalogError;
 use super::super::command::{BindingDef, Command};
+use super::super::state::State;
 use super::super::writer::Catalog;
 use super::import::ImportReport;
 use super::json::{from_table, to_table};
@@ -119,19 +120,26 @@ pub(super) fn import_queue(
     report.propose(catalog, &what, command)
 }
 
+impl QueueEntry {
+    /// The arguments, with the type among them that 4.x writes beside them.
+    pub(crate) fn table(&self) -> Result<FieldTable, String> {
+        const QUEUE_TYPE: &str = "x-queue-type";
+        let mut arguments = self.arguments.clone();
+        if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "classic") {
+            arguments
+                .entry(QUEUE_TYPE)
+                .or_insert_with(|| Value::from(kind));
+        }
+        to_table(&arguments)
+    }
+}
+
 /// The arguments, after the checks of a client's declare.
 fn queue_arguments(catalog: &Catalog, entry: &QueueEntry) -> Result<FieldTable, String> {
-    const QUEUE_TYPE: &str = "x-queue-type";
     if !entry.durable {
         return Err(TRANSIENT.to_owned());
     }
-    let mut arguments = entry.arguments.clone();
-    if let Some(kind) = entry.kind.as_deref().filter(|kind| *kind != "classic") {
-        arguments
-            .entry(QUEUE_TYPE)
-            .or_insert_with(|| Value::from(kind));
-    }
-    let arguments = to_table(&arguments)?;
+    let arguments = entry.table()?;
     let state = catalog.read();
     if let Some(known) = state.queue(&entry.vhost, &entry.name) {
         let shape = |auto_delete, arguments| QueueShape {
@@ -205,12 +213,17 @@ pub(super) fn import_binding(
     )
 }
 
-/// Whether there is a binding that an export would write as this one: a client's `int` argument
-/// comes back as `long`, and must not become a second binding on every boot.
+/// Whether there is a binding that an export would write as this one.
 fn is_bound(catalog: &Catalog, vhost: &str, binding: &BindingDef) -> bool {
+    same_binding(&catalog.read(), vhost, binding).is_some()
+}
+
+/// The binding that an export would write as this one: a client's `int` argument comes back as
+/// `long`, and must not become a second binding on every boot.
+pub(crate) fn same_binding(state: &State, vhost: &str, binding: &BindingDef) -> Option<BindingDef> {
     let wanted = from_table(&binding.arguments);
-    let state = catalog.read();
     state
         .bindings_like(vhost, binding)
-        .any(|known| from_table(&known.arguments) == wanted)
+        .find(|known| from_table(&known.arguments) == wanted)
+        .cloned()
 }

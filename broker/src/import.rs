@@ -1,0 +1,638 @@
+//! Importing definitions into a running node: all of a file or nothing of it.
+//!
+//! Everything is tried on a copy of the definitions first. What it comes to is one command in the
+//! log; then the running vhosts follow. Like RabbitMQ's import it adds and updates but never
+//! deletes, and queues and exchanges that are there already are kept as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value};
+use warren_amqp::FieldTable;
+use warren_exchanges::{Destination, ExchangeKind, validate_headers_arguments};
+use warren_storage::QueueId;
+
+use crate::arguments::{alternate_exchange, parse_queue_arguments};
+use crate::auth::{HashingAlgorithm, check_pattern};
+use crate::broker::{Broker, Shared};
+use crate::catalog::definitions::{
+    BindingEntry, Definitions, ExchangeEntry, QueueEntry, UserEntry, VhostEntry, to_table,
+    user_limits, vhost_limits,
+};
+use crate::catalog::{
+    BindingDef, CatalogError, Command, Event, ExchangeDef, QueueDef, State, apply,
+};
+use crate::queue::{Queue, QueueDefinition, QueueHandle};
+use crate::stats::ExchangeStats;
+use crate::turn::Turn;
+use crate::vhost::{BindingRequest, Exchange, Vhost};
+
+/// What an import did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// What is new or different, one line each.
+    pub changed: Vec<String>,
+    /// What has no effect, one line each with the reason.
+    pub ignored: Vec<String>,
+}
+
+/// Why nothing was imported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// Something in the file; says what and where.
+    #[error("{0}")]
+    Refused(String),
+    /// The definitions could not be stored.
+    #[error(transparent)]
+    Storage(CatalogError),
+}
+
+impl Broker {
+    /// Imports a file. With `dry_run` nothing changes and the answer says what would. The turn's
+    /// reply waits for it.
+    pub fn import(
+        &self,
+        file: &Definitions,
+        dry_run: bool,
+        turn: &mut Turn,
+    ) -> Result<Imported, ImportError> {
+        let _one_at_a_time = self.vhost_changes().lock();
+        let mut vhosts = self.vhosts();
+        vhosts.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        // Nobody declares or binds until all of it is there.
+        let topologies: Vec<_> = vhosts.iter().map(|vhost| vhost.topology.lock()).collect();
+        let mut plan = Plan::new(self);
+        plan.add_all(file)?;
+        let imported = Imported {
+            changed: plan.changed,
+            ignored: plan.ignored,
+        };
+        if dry_run {
+            return Ok(imported);
+        }
+        let transient = plan.transient;
+        let proposed = self
+            .catalog()
+            .propose(Command::Batch(plan.commands))
+            .map_err(ImportError::Storage)?;
+        turn.need_catalog(proposed.index);
+        // New vhosts are shown when they are complete.
+        let mut fresh = BTreeMap::new();
+        let mut with_policies = BTreeSet::new();
+        for event in proposed.events {
+            if let Event::PolicySet { vhost, .. } = &event {
+                with_policies.insert(vhost.clone());
+            }
+            self.follow(event, proposed.index, &mut fresh, turn);
+        }
+        for step in transient {
+            self.install_transient(step, &fresh, turn);
+        }
+        for vhost in fresh.into_values() {
+            self.insert_vhost(vhost);
+        }
+        drop(topologies);
+        for vhost in with_policies {
+            self.refresh_policies(&vhost, turn);
+        }
+        Ok(imported)
+    }
+
+    /// Makes the running vhosts as the catalog has become.
+    fn follow(
+        &self,
+        event: Event,
+        index: u64,
+        fresh: &mut BTreeMap<String, Arc<Vhost>>,
+        turn: &mut Turn,
+    ) {
+        match event {
+            Event::VhostCreated { name, .. } => {
+                let vhost = Vhost::new(&name, self.shared());
+                fresh.insert(name, vhost);
+            }
+            Event::ExchangeDeclared {
+                vhost,
+                name,
+                exchange,
+            } => {
+                if let Some(vhost) = self.fresh_or_running(fresh, &vhost) {
+                    install_exchange(&vhost, name, exchange, true);
+                }
+            }
+            Event::QueueDeclared {
+                vhost, name, queue, ..
+            } => {
+                if let Some(vhost) = self.fresh_or_running(fresh, &vhost) {
+                    install_queue(self.shared(), &vhost, (name, queue), Some(index), turn);
+                }
+            }
+            Event::Bound { vhost, binding } => {
+                if let Some(vhost) = self.fresh_or_running(fresh, &vhost) {
+                    install_binding(&vhost, binding);
+                }
+            }
+            // Users, permissions and parameters are looked up where they are needed.
+            _ => {}
+        }
+    }
+
+    fn install_transient(
+        &self,
+        step: Transient,
+        fresh: &BTreeMap<String, Arc<Vhost>>,
+        turn: &mut Turn,
+    ) {
+        let (Transient::Exchange(name, ..)
+        | Transient::Queue(name, ..)
+        | Transient::Binding(name, ..)) = &step;
+        let Some(vhost) = self.fresh_or_running(fresh, name) else {
+            return;
+        };
+        match step {
+            Transient::Exchange(_, name, def) => install_exchange(&vhost, name, def, false),
+            Transient::Queue(_, name, mut def) => {
+                def.id = self.shared().transient_queue_id().0;
+                install_queue(self.shared(), &vhost, (name, def), None, turn);
+            }
+            Transient::Binding(_, binding) => install_binding(&vhost, binding),
+        }
+    }
+
+    fn fresh_or_running(
+        &self,
+        fresh: &BTreeMap<String, Arc<Vhost>>,
+        name: &str,
+    ) -> Option<Arc<Vhost>> {
+        fresh.get(name).cloned().or_else(|| self.vhost(name))
+    }
+}
+
+fn install_exchange(vhost: &Arc<Vhost>, name: String, def: ExchangeDef, durable: bool) {
+    let Ok(kind) = def.kind.parse::<ExchangeKind>() else {
+        return;
+    };
+    let alternate = alternate_exchange(&name, vhost.name(), &def.arguments);
+    vhost.install_exchange(Exchange {
+        kind,
+        durable,
+        auto_delete: def.auto_delete,
+        internal: def.internal,
+        alternate: alternate.ok().flatten(),
+        arguments: def.arguments,
+        stats: ExchangeStats::new(vhost.stats()),
+        name,
+    });
+}
+
+/// `defined_at` is the command that made a durable queue; none for others.
+fn install_queue(
+    shared: &Shared,
+    vhost: &Arc<Vhost>,
+    (name, def): (String, QueueDef),
+    defined_at: Option<u64>,
+    turn: &mut Turn,
+) {
+    let durable = defined_at.is_some();
+    let parsed = parse_queue_arguments(
+        &name,
+        vhost.name(),
+        &def.arguments,
+        durable,
+        false,
+        def.auto_delete,
+    );
+    let settings = match parsed {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::error!(queue = name, vhost = %vhost.name(), %error, "queue not imported");
+            return;
+        }
+    };
+    let definition = QueueDefinition {
+        id: QueueId(def.id),
+        vhost: Arc::clone(vhost.name()),
+        name,
+        durable,
+        auto_delete: def.auto_delete,
+        owner: None,
+    };
+    let (settings, policy) = vhost.under_policy(&definition.name, settings, &def.arguments);
+    let (now_ms, arguments) = (turn.now_ms(), def.arguments);
+    let (stats, pager) = (vhost.stats(), &shared.pager);
+    let queue = Queue::new_in(definition, arguments, settings, now_ms, stats, pager);
+    queue.set_policy(policy);
+    queue.set_defined_at(defined_at.unwrap_or(0));
+    queue.touch(turn);
+    vhost.install_queue(queue);
+}
+
+fn install_binding(vhost: &Arc<Vhost>, binding: BindingDef) {
+    let destination = if binding.destination_is_queue {
+        let Some(queue) = vhost.find_queue(&binding.destination) else {
+            return;
+        };
+        Destination::Queue(QueueHandle(queue))
+    } else {
+        Destination::Exchange(binding.destination.clone())
+    };
+    let request = BindingRequest {
+        source: binding.source,
+        destination: binding.destination,
+        to_queue: binding.destination_is_queue,
+        routing_key: binding.routing_key,
+        arguments: binding.arguments,
+    };
+    if let Err(error) = vhost.install_binding(&request, destination) {
+        tracing::error!(source = request.source, vhost = %vhost.name(), %error, "binding lost");
+    }
+}
+
+/// What is not in the catalog, by its vhost.
+enum Transient {
+    Exchange(String, String, ExchangeDef),
+    Queue(String, String, QueueDef),
+    Binding(String, BindingDef),
+}
+
+type Names = BTreeSet<(String, String)>;
+
+/// The import as far as it has been thought through.
+struct Plan<'a> {
+    broker: &'a Broker,
+    /// The definitions as they would be.
+    state: State,
+    commands: Vec<Command>,
+    changed: Vec<String>,
+    ignored: Vec<String>,
+    transient: Vec<Transient>,
+    transient_exchanges: Names,
+    transient_queues: Names,
+}
+
+fn refused(what: &str, why: impl std::fmt::Display) -> ImportError {
+    ImportError::Refused(format!("{what}: {why}"))
+}
+
+impl<'a> Plan<'a> {
+    fn new(broker: &'a Broker) -> Self {
+        Self {
+            broker,
+            state: broker.catalog().read().clone(),
+            commands: Vec::new(),
+            changed: Vec::new(),
+            ignored: Vec::new(),
+            transient: Vec::new(),
+            transient_exchanges: Names::new(),
+            transient_queues: Names::new(),
+        }
+    }
+
+    fn add_all(&mut self, file: &Definitions) -> Result<(), ImportError> {
+        let legacy = file.hashes_with_md5();
+        for user in &file.users {
+            self.user(user, legacy)?;
+        }
+        for vhost in &file.vhosts {
+            self.vhost(vhost)?;
+        }
+        for entry in &file.permissions {
+            let what = format!(
+                "permission of user '{}' in vhost '{}'",
+                entry.user, entry.vhost
+            );
+            for pattern in [&entry.configure, &entry.write, &entry.read] {
+                check_pattern(pattern).map_err(|why| refused(&what, why))?;
+            }
+            self.add(
+                &what,
+                Command::SetPermission {
+                    user: entry.user.clone(),
+                    vhost: entry.vhost.clone(),
+                    configure: entry.configure.clone(),
+                    write: entry.write.clone(),
+                    read: entry.read.clone(),
+                },
+            )?;
+        }
+        for exchange in &file.exchanges {
+            self.exchange(exchange)?;
+        }
+        for parameter in &file.global_parameters {
+            let (name, value) = (parameter.name.clone(), parameter.value.clone());
+            let what = format!("global parameter '{name}'");
+            self.add(&what, Command::SetGlobalParameter { name, value })?;
+        }
+        for (what, commands) in file.settings() {
+            let commands = commands.map_err(|why| refused(&what, why.trim()))?;
+            for command in commands {
+                self.add(&what, command)?;
+            }
+        }
+        for queue in &file.queues {
+            self.queue(queue)?;
+        }
+        for binding in &file.bindings {
+            self.binding(binding)?;
+        }
+        self.ignored.extend(file.ignored_parts());
+        Ok(())
+    }
+
+    /// Tries a command; one that changes something becomes part of the import.
+    fn add(&mut self, what: &str, command: Command) -> Result<(), ImportError> {
+        let events = apply(&mut self.state, &command).map_err(|why| refused(what, why))?;
+        if !events.is_empty() {
+            self.changed.push(what.to_owned());
+            self.commands.push(command);
+        }
+        Ok(())
+    }
+
+    fn user(&mut self, entry: &UserEntry, legacy: bool) -> Result<(), ImportError> {
+        let what = format!("user '{}'", entry.name);
+        let unnamed = if legacy {
+            HashingAlgorithm::Md5
+        } else {
+            HashingAlgorithm::Sha256
+        };
+        let algorithm = match &entry.hashing_algorithm {
+            None => unnamed,
+            Some(name) => HashingAlgorithm::from_name(name)
+                .ok_or_else(|| refused(&what, format!("unknown hashing algorithm '{name}'")))?,
+        };
+        let (password_hash, hashing_algorithm) = match entry.password.as_deref() {
+            Some(password) if entry.password_hash.is_empty() => self
+                .broker
+                .settings()
+                .passwords
+                .store(password)
+                .map_err(|why| refused(&what, why))?,
+            _ => (entry.password_hash.clone(), algorithm),
+        };
+        let name = entry.name.clone();
+        let tags = entry.tags.clone();
+        self.add(
+            &what,
+            Command::PutUser {
+                name,
+                password_hash,
+                hashing_algorithm,
+                tags,
+            },
+        )?;
+        self.limits(&what, &entry.limits, |limits| {
+            user_limits(&entry.name, limits)
+        })
+    }
+
+    /// Limits that stand with their user or vhost.
+    fn limits(
+        &mut self,
+        what: &str,
+        limits: &Value,
+        commands: impl Fn(&Map<String, Value>) -> Result<Vec<Command>, String>,
+    ) -> Result<(), ImportError> {
+        let what = format!("limits of {what}");
+        let commands = match limits {
+            Value::Object(limits) => commands(limits).map_err(|why| refused(&what, why))?,
+            Value::Null => Vec::new(),
+            Value::Array(members) if members.is_empty() => Vec::new(),
+            _ => return Err(refused(&what, "not an object")),
+        };
+        for command in commands {
+            self.add(&what, command)?;
+        }
+        Ok(())
+    }
+
+    fn vhost(&mut self, entry: &VhostEntry) -> Result<(), ImportError> {
+        let metadata = entry.metadata();
+        let what = format!("vhost '{}'", entry.name);
+        self.add(
+            &what,
+            Command::PutVhost {
+                name: entry.name.clone(),
+                description: metadata.description,
+                tags: metadata.tags,
+                default_queue_type: metadata.default_queue_type,
+            },
+        )?;
+        if metadata.protected_from_deletion {
+            let name = entry.name.clone();
+            let protected = true;
+            self.add(&what, Command::ProtectVhost { name, protected })?;
+        }
+        self.limits(&what, &entry.limits, |limits| {
+            vhost_limits(&entry.name, limits)
+        })
+    }
+
+    fn in_vhost(&self, what: &str, vhost: &str) -> Result<(), ImportError> {
+        if vhost.is_empty() {
+            return Err(refused(what, "it has no vhost"));
+        }
+        match self.state.vhost(vhost) {
+            Some(_) => Ok(()),
+            None => Err(refused(what, format!("there is no vhost '{vhost}'"))),
+        }
+    }
+
+    fn exchange(&mut self, entry: &ExchangeEntry) -> Result<(), ImportError> {
+        let (vhost, name) = (&entry.vhost, &entry.name);
+        if name.is_empty() || name.starts_with("amq.") {
+            // Every vhost has them.
+            return Ok(());
+        }
+        let what = format!("exchange '{name}' in vhost '{vhost}'");
+        self.in_vhost(&what, vhost)?;
+        if self.has_exchange(vhost, name) {
+            return Ok(());
+        }
+        check_name(&what, name)?;
+        let arguments = to_table(&entry.arguments).map_err(|why| refused(&what, why))?;
+        if entry.kind.parse::<ExchangeKind>().is_err() {
+            let why = format!("unknown exchange type '{}'", entry.kind);
+            return Err(refused(&what, why));
+        }
+        alternate_exchange(name, vhost, &arguments)
+            .map_err(|why| refused(&what, why.explanation))?;
+        if entry.durable {
+            return self.add(
+                &what,
+                Command::DeclareExchange {
+                    vhost: vhost.clone(),
+                    name: name.clone(),
+                    kind: entry.kind.clone(),
+                    auto_delete: entry.auto_delete,
+                    internal: entry.internal,
+                    arguments,
+                },
+            );
+        }
+        self.transient_exchanges
+            .insert((vhost.clone(), name.clone()));
+        let def = ExchangeDef {
+            kind: entry.kind.clone(),
+            auto_delete: entry.auto_delete,
+            internal: entry.internal,
+            arguments,
+        };
+        let step = Transient::Exchange(vhost.clone(), name.clone(), def);
+        self.transient.push(step);
+        self.changed.push(what);
+        Ok(())
+    }
+
+    fn queue(&mut self, entry: &QueueEntry) -> Result<(), ImportError> {
+        let (vhost, name) = (&entry.vhost, &entry.name);
+        let what = format!("queue '{name}' in vhost '{vhost}'");
+        self.in_vhost(&what, vhost)?;
+        if self.has_queue(vhost, name) {
+            return Ok(());
+        }
+        if name.starts_with("amq.") {
+            self.ignored.push(format!("{what}: a reserved name"));
+            return Ok(());
+        }
+        check_name(&what, name)?;
+        let arguments = entry.table().map_err(|why| refused(&what, why))?;
+        parse_queue_arguments(
+            name,
+            vhost,
+            &arguments,
+            entry.durable,
+            false,
+            entry.auto_delete,
+        )
+        .map_err(|why| refused(&what, why.explanation))?;
+        if entry.durable {
+            let next = &self.broker.shared().next_durable_queue;
+            let id = next.fetch_add(1, Ordering::Relaxed);
+            return self.add(
+                &what,
+                Command::DeclareQueue {
+                    vhost: vhost.clone(),
+                    name: name.clone(),
+                    id,
+                    auto_delete: entry.auto_delete,
+                    arguments,
+                },
+            );
+        }
+        self.transient_queues.insert((vhost.clone(), name.clone()));
+        let def = QueueDef {
+            id: 0,
+            auto_delete: entry.auto_delete,
+            arguments,
+        };
+        let step = Transient::Queue(vhost.clone(), name.clone(), def);
+        self.transient.push(step);
+        self.changed.push(what);
+        Ok(())
+    }
+
+    fn binding(&mut self, entry: &BindingEntry) -> Result<(), ImportError> {
+        if entry.source.is_empty() {
+            // Those of the default exchange are not made but always there.
+            return Ok(());
+        }
+        let (vhost, source) = (&entry.vhost, &entry.source);
+        let what = format!(
+            "binding from '{source}' to {} '{}' in vhost '{vhost}'",
+            entry.destination_type, entry.destination
+        );
+        self.in_vhost(&what, vhost)?;
+        let binding = self.binding_def(entry, &what)?;
+        let source_durable = self.exchange_durable(vhost, source);
+        let destination_durable = if binding.destination_is_queue {
+            self.queue_durable(vhost, &entry.destination)
+        } else {
+            self.exchange_durable(vhost, &entry.destination)
+        };
+        let (Some(from), Some(to)) = (source_durable, destination_durable) else {
+            return Err(refused(&what, "one of its ends does not exist"));
+        };
+        if self.is_headers(vhost, source) {
+            validate_headers_arguments(&binding.arguments).map_err(|why| refused(&what, why))?;
+        }
+        if from && to {
+            let vhost = vhost.clone();
+            return self.add(&what, Command::Bind { vhost, binding });
+        }
+        self.transient
+            .push(Transient::Binding(vhost.clone(), binding));
+        Ok(())
+    }
+
+    /// The binding; one that an export would write in the same way stands for it.
+    fn binding_def(&self, entry: &BindingEntry, what: &str) -> Result<BindingDef, ImportError> {
+        let destination_is_queue = match entry.destination_type.as_str() {
+            "queue" => true,
+            "exchange" => false,
+            other => return Err(refused(what, format!("unknown destination type '{other}'"))),
+        };
+        let arguments: FieldTable = to_table(&entry.arguments).map_err(|why| refused(what, why))?;
+        let binding = BindingDef {
+            source: entry.source.clone(),
+            destination: entry.destination.clone(),
+            destination_is_queue,
+            routing_key: entry.routing_key.clone(),
+            arguments,
+        };
+        let known = crate::catalog::definitions::same_binding(&self.state, &entry.vhost, &binding);
+        Ok(known.unwrap_or(binding))
+    }
+
+    fn running(&self, vhost: &str) -> Option<Arc<Vhost>> {
+        self.broker.vhost(vhost)
+    }
+
+    fn has_exchange(&self, vhost: &str, name: &str) -> bool {
+        self.exchange_durable(vhost, name).is_some()
+    }
+
+    fn has_queue(&self, vhost: &str, name: &str) -> bool {
+        self.queue_durable(vhost, name).is_some()
+    }
+
+    /// Whether the exchange is durable; `None` when there is none.
+    fn exchange_durable(&self, vhost: &str, name: &str) -> Option<bool> {
+        if name.starts_with("amq.") || self.state.exchange(vhost, name).is_some() {
+            return Some(true);
+        }
+        let key = (vhost.to_owned(), name.to_owned());
+        if self.transient_exchanges.contains(&key) {
+            return Some(false);
+        }
+        let running = self.running(vhost)?.exchange(name).ok()?;
+        Some(running.durable)
+    }
+
+    fn queue_durable(&self, vhost: &str, name: &str) -> Option<bool> {
+        if self.state.queue(vhost, name).is_some() {
+            return Some(true);
+        }
+        let key = (vhost.to_owned(), name.to_owned());
+        if self.transient_queues.contains(&key) {
+            return Some(false);
+        }
+        let running = self.running(vhost)?.find_queue(name)?;
+        Some(running.durable())
+    }
+
+    fn is_headers(&self, vhost: &str, name: &str) -> bool {
+        match self.state.exchange(vhost, name) {
+            Some(def) => def.kind == "headers",
+            None => name == "amq.headers" || name == "amq.match",
+        }
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), ImportError> {
+    if name.is_empty() || name.len() > 255 {
+        return Err(refused(what, "names are 1 to 255 bytes long"));
+    }
+    Ok(())
+}
