@@ -145,6 +145,7 @@ pub fn router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
     let routes = api::routes()
         .into_router()
         .merge(console::files())
+        .merge(prometheus::guarded_routes())
         .route("/mgmt", to("/"))
         .route("/api", to("/api/index.html"))
         .fallback(reply::not_found)
@@ -161,8 +162,7 @@ pub fn router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
 /// Prometheus metrics at [`ServerInfo::prometheus_path`].
 pub fn metrics_router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
     let path = info.prometheus_path.clone();
-    Router::new()
-        .route(&path, axum::routing::get(prometheus::metrics))
+    prometheus::public_routes(&path)
         .fallback(reply::not_found)
         .layer(map_response(reply::protect))
         .layer(CompressionLayer::new())

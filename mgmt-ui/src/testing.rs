@@ -195,7 +195,7 @@ async fn request(
         .map(|a| format!("Authorization: {a}\r\n"))
         .unwrap_or_default();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: h\r\n{header}Connection: close\r\n\
+        "{method} {path} HTTP/1.0\r\nHost: h\r\n{header}Connection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );

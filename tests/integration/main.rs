@@ -11,6 +11,7 @@ mod dialogue;
 mod harness;
 mod hostile;
 mod lapin_suite;
+mod management;
 mod program;
 mod random;
 mod rows;

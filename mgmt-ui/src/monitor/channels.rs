@@ -10,7 +10,7 @@ use warren_broker::auth::AuthenticatedUser;
 use warren_broker::stats::{ConnectionState, LiveChannel, Sampled};
 use warren_broker::{ConnectionHandle, Vhost};
 
-use super::queues::no_garbage;
+use super::queues::put_processes;
 use super::{connections, consumers, timestamp, visible_connections, written};
 use crate::Context;
 use crate::http::{ApiError, Manager, Path, Query, Routes, VhostScope};
@@ -145,8 +145,7 @@ impl ChannelRow {
         if let Some(stats) = message_stats(&**live, &counts, &[FINE, DELIVER], window) {
             object.put("message_stats", stats);
         }
-        object.put("reductions", 0u64);
-        object.put("garbage_collection", no_garbage());
+        put_processes(object);
     }
 }
 

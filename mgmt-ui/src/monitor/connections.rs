@@ -10,7 +10,7 @@ use warren_broker::auth::AuthenticatedUser;
 use warren_broker::stats::LiveConnection;
 use warren_broker::{ConnectionHandle, Vhost};
 
-use super::queues::no_garbage;
+use super::queues::put_processes;
 use super::{channels, visible_connections, written};
 use crate::Context;
 use crate::http::{ApiError, Manager, Path, Query, Routes, VhostScope};
@@ -182,8 +182,7 @@ impl ConnectionRow {
         object.put("send_pend", self.handle.send_pending());
         object.put("channels", self.live().channel_count());
         object.put("state", self.state());
-        object.put("reductions", 0u64);
-        object.put("garbage_collection", no_garbage());
+        put_processes(object);
     }
 
     /// Empty words without TLS: clients expect words.

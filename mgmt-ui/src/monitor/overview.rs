@@ -7,7 +7,7 @@ use warren_broker::stats::{EVENTS, NodeStats};
 
 use super::{listeners, visible_connections, written};
 use crate::http::{ApiError, Manager, Query, Routes};
-use crate::view::details::{DELIVER, DISK, FINE, put_numbers};
+use crate::view::details::{DELIVER, FINE, FINE_AND_DISK, put_numbers};
 use crate::view::json::Written;
 use crate::view::{Json, Listing, Object, message_stats};
 use crate::{Context, PRODUCT, RABBITMQ_VERSION};
@@ -119,7 +119,7 @@ fn whole_node(ctx: &Context, listing: &Listing, answer: &mut Object) {
     }
     objects.put("channels", totals.channels);
     objects.put("consumers", totals.consumers);
-    let families = [FINE, DELIVER, DISK];
+    let families = [FINE_AND_DISK, DELIVER];
     let window = listing.windows.messages;
     // An object even before anything happened: user interfaces look into it.
     let messages = message_stats(stats, &stats.messages(), &families, window);

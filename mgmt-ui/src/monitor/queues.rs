@@ -11,7 +11,7 @@ use warren_broker::{Depth, Queue};
 use super::{bindings, consumers, timestamp, written};
 use crate::Context;
 use crate::http::{ApiError, Path, Query, Routes, VhostScope};
-use crate::view::details::{DELIVER, DISK, PUBLISH, delivered};
+use crate::view::details::{DELIVER, DISK, PUBLISH, delivered, details};
 use crate::view::json::Written;
 use crate::view::{Json, Key, Listing, Object, Row, message_stats};
 
@@ -186,9 +186,7 @@ impl QueueRow {
         if let Some(since) = self.queue.track().idle_since_ms() {
             object.put("idle_since", timestamp(since));
         }
-        // There is no garbage collector and no virtual machine that counts reductions.
-        object.put("reductions", 0u64);
-        object.put("garbage_collection", no_garbage());
+        put_processes(object);
         if listing.wants("backing_queue_status") {
             object.put("backing_queue_status", self.backing_queue_status());
         }
@@ -361,8 +359,10 @@ fn memory(depth: &Depth) -> u64 {
     QUEUE + messages * MESSAGE + depth.ready_bytes + depth.unacked_bytes
 }
 
-/// What the processes of RabbitMQ say; all of it is zero here.
-pub(super) fn no_garbage() -> Object {
+/// What the processes of RabbitMQ say of themselves; all of it is zero here.
+pub(super) fn put_processes(object: &mut Object) {
+    object.put("reductions", 0u64);
+    object.put("reductions_details", details(0.0, None));
     let mut garbage = Object::new();
     for name in [
         "fullsweep_after",
@@ -373,5 +373,5 @@ pub(super) fn no_garbage() -> Object {
     ] {
         garbage.put(name, 0u64);
     }
-    garbage
+    object.put("garbage_collection", garbage);
 }

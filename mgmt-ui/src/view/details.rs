@@ -120,6 +120,16 @@ pub(crate) const FINE: Family = &[
 /// What reaches a queue.
 pub(crate) const PUBLISH: Family = &[Event::Publish];
 
+/// What publishers and the disk do: of the node, which shows both at once.
+pub(crate) const FINE_AND_DISK: Family = &[
+    Event::Confirm,
+    Event::DropUnroutable,
+    Event::Publish,
+    Event::ReturnUnroutable,
+    Event::DiskReads,
+    Event::DiskWrites,
+];
+
 /// What consumers do; `deliver_get` is their sum.
 pub(crate) const DELIVER: Family = &[
     Event::Ack,

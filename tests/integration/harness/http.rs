@@ -18,8 +18,8 @@ pub(crate) fn get(addr: SocketAddr, path: &str, user: Option<&str>) -> (u16, Str
             base64(format!("{user}:{user}").as_bytes())
         )
     });
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n{authorization}Connection: close\r\n\r\n");
+    // 1.0, so that no body comes in chunks.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n{authorization}\r\n");
     stream
         .write_all(request.as_bytes())
         .expect("the request is sent");
