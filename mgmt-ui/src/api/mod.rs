@@ -12,6 +12,8 @@ mod messages;
 mod permissions;
 mod policies;
 mod settings;
+#[cfg(test)]
+mod settings_tests;
 mod topology;
 mod users;
 mod vhosts;

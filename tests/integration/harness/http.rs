@@ -8,6 +8,17 @@ use std::{
 
 /// Status and body of a GET. The password of every user here is their name.
 pub(crate) fn get(addr: SocketAddr, path: &str, user: Option<&str>) -> (u16, String) {
+    send(addr, "GET", path, user, "")
+}
+
+/// Status and body of a request with this JSON body.
+pub(crate) fn send(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    user: Option<&str>,
+    body: &str,
+) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).expect("an HTTP server");
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -19,7 +30,11 @@ pub(crate) fn get(addr: SocketAddr, path: &str, user: Option<&str>) -> (u16, Str
         )
     });
     // 1.0, so that no body comes in chunks.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n{authorization}\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {addr}\r\n{authorization}\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
     stream
         .write_all(request.as_bytes())
         .expect("the request is sent");

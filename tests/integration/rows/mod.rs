@@ -15,6 +15,7 @@ mod limits;
 mod login;
 mod permissions;
 mod persistence;
+mod policies;
 mod priority;
 mod publish;
 mod qos;
