@@ -14,6 +14,20 @@ use warren_broker::{Broker, Settings};
 use crate::clock;
 use crate::config::Config;
 
+/// Lets the process have as many files open as it may: connections are files, and the usual limit
+/// of 1,024 is meant for programs that would not survive more.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Opens the data directory and recovers what is in it. A new node gets its first user, unless a
 /// definitions file brings users; the file is imported at every start.
 pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {

@@ -144,6 +144,7 @@ pub(crate) async fn run(config: Config) -> ExitCode {
 
 async fn serve(config: Config) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
+    boot::raise_file_limit();
     let listeners = Listeners::bind(&config)?;
     let broker = Arc::new(open_broker(&config, &signals).await?);
     broker

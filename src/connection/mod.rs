@@ -408,6 +408,24 @@ impl Connection {
         self.context.broker.finish(&mut self.turn);
     }
 
+    /// Gives back what it keeps for the next round of work, if there is none under way.
+    pub(crate) fn release_memory(&mut self) {
+        if self.batch.is_empty() {
+            self.batch = PublishBatch::default();
+        }
+        if self.turn.is_idle() {
+            self.turn = Turn::default().mark_deliveries(self.context.broker.log());
+        }
+        if self.acks.groups.is_empty() {
+            self.acks = PendingAcks::default();
+        }
+        self.routes = RouteCache::default();
+        self.leaving.shrink_to_fit();
+        self.confirming.shrink_to_fit();
+        self.exclusive.shrink_to_fit();
+        self.channels.shrink_to_fit();
+    }
+
     /// Winds everything down; the socket is gone or going.
     pub(crate) fn end(&mut self) {
         if std::mem::replace(&mut self.over, true) {

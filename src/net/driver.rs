@@ -36,6 +36,9 @@ const THROTTLE_PAUSE: Duration = Duration::from_millis(5);
 /// How long a closed connection may take to read its last bytes.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long nothing must have happened before a connection gives its buffers back.
+const IDLE: Duration = Duration::from_secs(2);
+
 thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
@@ -60,6 +63,10 @@ pub(crate) struct Driver<S> {
     writing: WriteBuf,
     /// The stream has taken bytes that it may not have handed to the socket yet.
     unflushed: bool,
+    /// Something was read or written since `idle_check` was set.
+    active: bool,
+    /// When to look whether the connection idles; none while it does.
+    idle_check: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     beat: Beat,
     accepted: Instant,
@@ -107,6 +114,8 @@ impl<S: Transport> Driver<S> {
             stalled: false,
             writing: WriteBuf::default(),
             unflushed: false,
+            active: true,
+            idle_check: None,
             timer: Box::pin(tokio::time::sleep_until((now + handshake_timeout).into())),
             beat: Beat::default(),
             accepted: now,
@@ -115,17 +124,23 @@ impl<S: Transport> Driver<S> {
         }
     }
 
-    /// Runs until the connection is over; says why.
-    pub(crate) async fn run(mut self) -> (Connection, String) {
+    /// Runs until the connection is over; says why. A box, because a task keeps room for every
+    /// place a value is moved to.
+    pub(crate) async fn run(mut self: Box<Self>) -> (Box<Self>, String) {
         loop {
             match poll_fn(|context| self.step(context)).await {
                 Step::Worked => tokio::task::yield_now().await,
                 Step::Over(reason) => {
                     self.connection.end();
-                    return (self.connection, reason);
+                    return (self, reason);
                 }
             }
         }
+    }
+
+    /// The connection it drives.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
@@ -193,6 +208,7 @@ impl<S: Transport> Driver<S> {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             self.unflushed = true;
+            self.active = true;
             self.writing.advance(result);
             self.connection.count_sent(result);
             kick |= self.outbox.written(result);
@@ -232,6 +248,7 @@ impl<S: Transport> Driver<S> {
                 return Poll::Ready(Ok(0));
             }
             self.beat.received = true;
+            self.active = true;
             self.connection.count_received(n);
             let input = &buffer[..kept + n];
             let used = self.connection.receive(input);
@@ -282,6 +299,7 @@ impl<S: Transport> Driver<S> {
                 return Time::Over("client did not read the end".to_owned());
             }
         }
+        self.check_idle(now);
         let beat = self.heartbeat(now);
         if let Some(wake) = self.next_wake() {
             self.sleep_until(wake, context);
@@ -293,7 +311,8 @@ impl<S: Transport> Driver<S> {
         let handshake =
             (!self.connection.is_running()).then_some(self.accepted + self.handshake_timeout);
         let linger = self.closed_at.map(|at| at + LINGER);
-        [handshake, linger, self.connection.drop_at(), self.beat.next]
+        let drop_at = self.connection.drop_at();
+        [handshake, linger, drop_at, self.beat.next, self.idle_check]
             .into_iter()
             .flatten()
             .min()
@@ -321,7 +340,6 @@ impl<S: Transport> Driver<S> {
             return Time::Quiet;
         }
         self.beat.next = Some(now + half);
-        self.release_memory();
         let alive = std::mem::take(&mut self.beat.received) || self.connection.is_paused();
         self.beat.silent = if alive { 0 } else { self.beat.silent + 1 };
         if self.beat.silent >= SILENT_HALVES {
@@ -335,11 +353,30 @@ impl<S: Transport> Driver<S> {
         Time::Beat
     }
 
+    /// Notices that nothing has happened for a while. Costs a busy connection a look at its timer
+    /// every so often, an idle one nothing.
+    fn check_idle(&mut self, now: Instant) {
+        match self.idle_check {
+            Some(at) if now < at => {}
+            Some(_) if !self.active => {
+                self.idle_check = None;
+                self.release_memory();
+            }
+            None if !self.active => {}
+            _ => {
+                self.active = false;
+                self.idle_check = Some(now + IDLE);
+            }
+        }
+    }
+
     /// An idle connection gives its buffers back.
     fn release_memory(&mut self) {
         if self.writing.is_empty() && self.writing.capacity() > 0 {
             self.writing = WriteBuf::default();
         }
+        self.partial.shrink_to_fit();
+        self.connection.release_memory();
         self.outbox.shrink();
     }
 

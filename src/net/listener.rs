@@ -121,7 +121,7 @@ async fn handle_plain(
     let Some((peer, local)) = addresses(&context, &mut stream, peer, proxied).await else {
         return;
     };
-    drive(context, stream, peer, local, None).await;
+    run(driver(context, stream, (peer, local), None)).await;
 }
 
 async fn handle_tls(
@@ -134,10 +134,12 @@ async fn handle_tls(
     let Some((peer, local)) = addresses(&context, &mut stream, peer, proxied).await else {
         return;
     };
-    match tls.accept(stream, time).await {
+    // The handshake needs room that the connection does not: boxed, it is gone afterwards.
+    match Box::pin(tls.accept(stream, time)).await {
         Ok(stream) => {
             let secured = Secured::new(stream.get_ref().1);
-            drive(context, stream, peer, local, Some(Box::new(secured))).await;
+            let secured = Some(Box::new(secured));
+            run(driver(context, stream, (peer, local), secured)).await;
         }
         // A load balancer that looks whether the port is open says nothing at all (C-6).
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -173,18 +175,22 @@ async fn addresses(
     }
 }
 
-async fn drive<S: Transport>(
+fn driver<S: Transport>(
     context: Arc<Context>,
     stream: S,
-    peer: SocketAddr,
-    local: SocketAddr,
+    (peer, local): (SocketAddr, SocketAddr),
     secured: Option<Box<Secured>>,
-) {
+) -> Box<Driver<S>> {
     let outbox = Outbox::new();
     let timeout = context.limits.handshake_timeout;
     let connection = Connection::new(context, Arc::clone(&outbox), peer, local, secured);
     tracing::debug!(connection = connection.name(), "accepting AMQP connection");
-    let (connection, reason) = Driver::new(stream, connection, outbox, timeout).run().await;
+    Box::new(Driver::new(stream, connection, outbox, timeout))
+}
+
+async fn run<S: Transport>(driver: Box<Driver<S>>) {
+    let (driver, reason) = driver.run().await;
+    let connection = driver.connection();
     if connection.vhost_name().is_empty() {
         tracing::debug!(
             connection = connection.name(),

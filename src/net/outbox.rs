@@ -176,7 +176,8 @@ impl Signals {
 pub(crate) struct Inner {
     /// Bytes and splices waiting to be written.
     pub(crate) out: WriteBuf,
-    channels: FxHashMap<u16, ChannelOut>,
+    /// Boxed: the table has room for more than the one channel most connections have.
+    channels: FxHashMap<u16, Box<ChannelOut>>,
     waker: Option<Waker>,
     signals: Signals,
     frame_max: u32,
@@ -185,7 +186,7 @@ pub(crate) struct Inner {
 impl Inner {
     /// The delivery state of a channel.
     pub(crate) fn channel(&mut self, channel: u16) -> Option<&mut ChannelOut> {
-        self.channels.get_mut(&channel)
+        self.channels.get_mut(&channel).map(Box::as_mut)
     }
 
     /// Adds a body after its header, spliced when large.
@@ -304,6 +305,7 @@ impl Outbox {
         if inner.out.is_empty() {
             inner.out = WriteBuf::default();
         }
+        inner.channels.shrink_to_fit();
     }
 
     /// Opens a channel's delivery state.
@@ -320,13 +322,15 @@ impl Outbox {
             credit: Arc::clone(&credit),
             live: Arc::clone(live),
         };
+        let state = Box::new(state);
         self.inner.lock().channels.insert(channel, state);
         credit
     }
 
     /// Ends a channel's deliveries: from now on nothing reaches it. Returns its state.
     pub(crate) fn close_channel(&self, channel: u16) -> Option<ChannelOut> {
-        self.inner.lock().channels.remove(&channel)
+        let state = self.inner.lock().channels.remove(&channel);
+        state.map(|state| *state)
     }
 
     /// Makes a consumer known, before its queue knows it.

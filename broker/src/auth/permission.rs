@@ -1,8 +1,10 @@
 //! Permissions of a user in a vhost: three regular expressions over names of queues and exchanges.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
 
 use fancy_regex::{Regex, RegexBuilder};
+use parking_lot::Mutex;
 use warren_amqp::ReplyError;
 
 use super::user::AuthenticatedUser;
@@ -47,7 +49,8 @@ pub(super) enum Pattern {
     /// The empty pattern stands for `^$`.
     OnlyEmpty,
     Nothing,
-    Regex(Box<Regex>),
+    /// Shared by all sessions with the same pattern: a compiled one takes tens of kilobytes.
+    Regex(Arc<Regex>),
 }
 
 impl Pattern {
@@ -55,12 +58,12 @@ impl Pattern {
         match pattern {
             "" | "^$" => Self::OnlyEmpty,
             ".*" | "^.*" | "^.*$" => Self::Everything,
-            _ => compile(pattern).map_or_else(
+            _ => shared(pattern).map_or_else(
                 |error| {
                     tracing::warn!(pattern, error, "permission pattern matches nothing");
                     Self::Nothing
                 },
-                |regex| Self::Regex(Box::new(regex)),
+                Self::Regex,
             ),
         }
     }
@@ -74,6 +77,22 @@ impl Pattern {
             Self::Regex(regex) => regex.is_match(name).unwrap_or(false),
         }
     }
+}
+
+/// The compiled pattern; the one in use already, if any session uses it.
+fn shared(pattern: &str) -> Result<Arc<Regex>, String> {
+    static IN_USE: Mutex<BTreeMap<String, Weak<Regex>>> = Mutex::new(BTreeMap::new());
+    let mut in_use = IN_USE.lock();
+    if let Some(regex) = in_use.get(pattern).and_then(Weak::upgrade) {
+        return Ok(regex);
+    }
+    let regex = Arc::new(compile(pattern)?);
+    // Now and then those that nobody uses any more are forgotten.
+    if in_use.len().is_power_of_two() {
+        in_use.retain(|_, known| known.strong_count() > 0);
+    }
+    in_use.insert(pattern.to_owned(), Arc::downgrade(&regex));
+    Ok(regex)
 }
 
 /// Compiles a pattern that an operator wrote. The error says what is wrong with it.
@@ -240,6 +259,17 @@ mod tests {
         permission(pattern, "", "")
             .check(Access::Configure, "queue", name, "/", "u")
             .is_ok()
+    }
+
+    #[test]
+    fn sessions_share_compiled_patterns() {
+        let one = shared("^shared-[0-9]+$").unwrap();
+        let two = shared("^shared-[0-9]+$").unwrap();
+        assert!(Arc::ptr_eq(&one, &two));
+        let gone = Arc::downgrade(&one);
+        drop((one, two));
+        assert!(gone.upgrade().is_none());
+        assert!(shared("(").is_err());
     }
 
     #[test]

@@ -15,9 +15,10 @@ const QUEUE_TYPE: (&str, &str) = ("queue_type", "rabbit_classic_queue");
 /// Every panel of RabbitMQ's dashboards joins on the first of these two.
 pub(super) fn identity(ctx: &Context, text: &mut Text, endpoint: &str) {
     let settings = ctx.broker.settings();
+    let cluster_name = ctx.broker.cluster_name();
     let labels = [
         ("rabbitmq_node", settings.node_name.as_str()),
-        ("rabbitmq_cluster", settings.cluster_name.as_str()),
+        ("rabbitmq_cluster", cluster_name.as_str()),
         (
             "rabbitmq_cluster_permanent_id",
             settings.cluster_name.as_str(),
