@@ -813,10 +813,10 @@ pub(crate) mod tests {
         }
 
         fn arrive(&mut self, level: u8, seq: Seq) {
-            if self.ready.pages(level) && seq % 5 != 0 {
+            if self.ready.pages(level) && !seq.is_multiple_of(5) {
                 self.ready.push_paged(level, seq, 1);
             } else {
-                let logged = seq % 5 != 0;
+                let logged = !seq.is_multiple_of(5);
                 self.ready.push(Entry {
                     logged,
                     ..entry(seq, level)

@@ -166,7 +166,6 @@ fn table() -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
     use crate::testing::{GUEST, Node};
 
     #[tokio::test]

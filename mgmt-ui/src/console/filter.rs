@@ -33,7 +33,11 @@ pub(crate) struct Filter(Vec<Condition>);
 impl Filter {
     /// Reads a filter; the error says which word makes no sense.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        words(text).iter().map(|word| condition(word)).collect::<Result<_, _>>().map(Self)
+        words(text)
+            .iter()
+            .map(|word| condition(word))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Whether nothing is filtered.
@@ -47,7 +51,9 @@ impl Filter {
             return true;
         }
         let parsed = parse(message);
-        self.0.iter().all(|condition| condition.holds(message, &parsed))
+        self.0
+            .iter()
+            .all(|condition| condition.holds(message, &parsed))
     }
 }
 
@@ -61,7 +67,9 @@ impl Condition {
             Self::Key(pattern) => like(message.routing_key(), pattern),
             Self::Exchange(pattern) => like(message.exchange(), pattern),
             Self::Header(name, wanted) => parsed.header(name).is_some_and(|value| {
-                wanted.as_ref().is_none_or(|wanted| like(&text_of(value), wanted))
+                wanted
+                    .as_ref()
+                    .is_none_or(|wanted| like(&text_of(value), wanted))
             }),
             Self::Property(name, wanted) => {
                 let value = parsed.properties.get(name);
@@ -98,14 +106,21 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn condition(word: &str) -> Result<Condition, String> {
-    let bytes = |number: &str| number.parse().map_err(|_| format!("{word}: not a number of bytes"));
+    let bytes = |number: &str| {
+        number
+            .parse()
+            .map_err(|_| format!("{word}: not a number of bytes"))
+    };
     if let Some(number) = word.strip_prefix("bytes>") {
         return Ok(Condition::Bytes(true, bytes(number)?));
     }
     if let Some(number) = word.strip_prefix("bytes<") {
         return Ok(Condition::Bytes(false, bytes(number)?));
     }
-    if let Some(text) = word.strip_prefix("body~").or_else(|| word.strip_prefix("body:")) {
+    if let Some(text) = word
+        .strip_prefix("body~")
+        .or_else(|| word.strip_prefix("body:"))
+    {
         return Ok(Condition::Body(text.to_owned()));
     }
     let Some((field, value)) = word.split_once(':') else {
@@ -119,7 +134,11 @@ fn condition(word: &str) -> Result<Condition, String> {
                 Condition::Header(name.to_owned(), (value != "*").then(|| value.to_owned()))
             }
             Some(("property", name)) => Condition::Property(name.to_owned(), value.to_owned()),
-            _ => return Err(format!("{field} is no field: there are key, exchange, header.NAME, property.NAME, body~, bytes>, bytes<")),
+            _ => {
+                return Err(format!(
+                    "{field} is no field: there are key, exchange, header.NAME, property.NAME, body~, bytes>, bytes<"
+                ));
+            }
         },
     })
 }

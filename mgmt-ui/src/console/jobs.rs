@@ -120,7 +120,9 @@ impl Job {
         match &self.plan.destination {
             Destination::Origin => origin(&parse(message)).map(|o| (o.exchange, o.routing_key)),
             Destination::Fixed(exchange, key) => {
-                let key = key.clone().unwrap_or_else(|| message.routing_key().to_owned());
+                let key = key
+                    .clone()
+                    .unwrap_or_else(|| message.routing_key().to_owned());
                 Some((exchange.clone(), key))
             }
         }
@@ -142,7 +144,10 @@ impl Job {
         let done = self.done.load(Ordering::Relaxed);
         while self.plan.rate > 0 && !self.stop.load(Ordering::Relaxed) {
             let due = Duration::from_secs_f64(done as f64 / self.plan.rate as f64);
-            let Some(left) = due.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
+            let Some(left) = due
+                .checked_sub(start.elapsed())
+                .filter(|left| !left.is_zero())
+            else {
                 break;
             };
             std::thread::sleep(left.min(Duration::from_millis(100)));
@@ -152,12 +157,18 @@ impl Job {
 
     fn run(&self, broker: &Broker, vhost: &Vhost, session: &mut Session) -> Result<(), ApiError> {
         let queue = vhost.readable_queue(session, &self.plan.queue)?;
-        self.total.store(queue.depth().ready as u64, Ordering::Relaxed);
+        self.total
+            .store(queue.depth().ready as u64, Ordering::Relaxed);
         let last = newest(broker, &queue)?;
         let start = Instant::now();
         let mut from = 0;
         while from <= last && self.go_on(start) {
-            let glance = Glance { from: Some(from), newest_first: false, messages: PAGE, bytes: PAGE_BYTES };
+            let glance = Glance {
+                from: Some(from),
+                newest_first: false,
+                messages: PAGE,
+                bytes: PAGE_BYTES,
+            };
             let seen = queue.browse(broker.log(), &glance).map_err(unreadable)?;
             let Some(newest) = seen.last().map(|browsed| browsed.seq) else {
                 break;
@@ -189,12 +200,22 @@ impl Job {
         to: (String, String),
     ) -> Result<(), ApiError> {
         let mut turn = Turn::new(now_ms());
-        let picked = queue.pick(broker.log(), &[seq], &mut turn).map_err(unreadable)?;
+        let picked = queue
+            .pick(broker.log(), &[seq], &mut turn)
+            .map_err(unreadable)?;
         let mut result = Ok(());
         for entry in picked {
             let mark = self.plan.mark.then_some(MARK);
             let message = &entry.message;
-            result = publish(broker, vhost, session, &mut turn, (&to.0, &to.1), message, mark);
+            result = publish(
+                broker,
+                vhost,
+                session,
+                &mut turn,
+                (&to.0, &to.1),
+                message,
+                mark,
+            );
             if result.is_ok() {
                 queue.ack(None, &[entry], &mut turn);
                 self.count(to.clone());
@@ -208,7 +229,12 @@ impl Job {
 }
 
 fn newest(broker: &Broker, queue: &Queue) -> Result<u64, ApiError> {
-    let glance = Glance { from: None, newest_first: true, messages: 1, bytes: PAGE_BYTES };
+    let glance = Glance {
+        from: None,
+        newest_first: true,
+        messages: 1,
+        bytes: PAGE_BYTES,
+    };
     let seen = queue.browse(broker.log(), &glance).map_err(unreadable)?;
     Ok(seen.first().map_or(0, |browsed| browsed.seq))
 }
@@ -228,15 +254,26 @@ fn plan(fields: &Fields) -> Result<Plan, ApiError> {
                 .ok_or_else(|| ApiError::bad_request("destination.exchange is missing"))?;
             Destination::Fixed(exchange, text("routing_key"))
         }
-        _ => return Err(ApiError::bad_request("destination is \"origin\" or an object")),
+        _ => {
+            return Err(ApiError::bad_request(
+                "destination is \"origin\" or an object",
+            ));
+        }
     };
     let positive = |name: &str| -> Result<Option<u64>, ApiError> {
         let number = fields.integer(name)?;
         number
-            .map(|number| u64::try_from(number).map_err(|_| ApiError::bad_request(format!("{name} is negative"))))
+            .map(|number| {
+                u64::try_from(number)
+                    .map_err(|_| ApiError::bad_request(format!("{name} is negative")))
+            })
             .transpose()
     };
-    let text = |name: &str| fields.text(name).map(|text| text.unwrap_or_default().to_owned());
+    let text = |name: &str| {
+        fields
+            .text(name)
+            .map(|text| text.unwrap_or_default().to_owned())
+    };
     Ok(Plan {
         vhost: text("vhost")?,
         queue: text("queue")?,
@@ -288,10 +325,15 @@ impl Jobs {
     fn add(&self, user: &AuthenticatedUser, plan: Plan) -> Result<Arc<Job>, ApiError> {
         let mut list = self.list.lock();
         if list.values().filter(|job| job.running()).count() >= RUNNING_MAX {
-            return Err(ApiError::bad_request(format!("{RUNNING_MAX} jobs are running already")));
+            return Err(ApiError::bad_request(format!(
+                "{RUNNING_MAX} jobs are running already"
+            )));
         }
         if list.len() >= JOBS_MAX
-            && let Some(id) = list.iter().find(|(_, job)| !job.running()).map(|(id, _)| *id)
+            && let Some(id) = list
+                .iter()
+                .find(|(_, job)| !job.running())
+                .map(|(id, _)| *id)
         {
             list.remove(&id);
         }
@@ -314,7 +356,12 @@ impl Jobs {
     /// The job, if the user may see it: their own, or any for an administrator.
     fn find(&self, user: &AuthenticatedUser, id: &str) -> Result<Arc<Job>, ApiError> {
         let id: u64 = id.parse().map_err(|_| ApiError::NotFound)?;
-        let job = self.list.lock().get(&id).cloned().ok_or(ApiError::NotFound)?;
+        let job = self
+            .list
+            .lock()
+            .get(&id)
+            .cloned()
+            .ok_or(ApiError::NotFound)?;
         if job.owner != user.name && !user.is_administrator() {
             return Err(ApiError::NotFound);
         }

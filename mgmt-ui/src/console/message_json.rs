@@ -99,7 +99,9 @@ fn death(parsed: &Parsed) -> Value {
     let origin = origin(parsed).map(|origin| {
         json!({ "queue": origin.queue, "exchange": origin.exchange, "routing_key": origin.routing_key })
     });
-    let reason = entries.first().map_or(Value::Null, |entry| entry["reason"].clone());
+    let reason = entries
+        .first()
+        .map_or(Value::Null, |entry| entry["reason"].clone());
     json!({ "reason": reason, "origin": origin, "entries": listed })
 }
 
@@ -152,7 +154,15 @@ mod tests {
         let mut properties = Map::new();
         properties.insert("headers".to_owned(), json!({ "x-death": death }));
         let found = origin(&Parsed { properties }).unwrap();
-        assert_eq!((found.exchange.as_str(), found.routing_key.as_str()), ("orders", "k1"));
-        assert_eq!(origin(&Parsed { properties: Map::new() }), None);
+        assert_eq!(
+            (found.exchange.as_str(), found.routing_key.as_str()),
+            ("orders", "k1")
+        );
+        assert_eq!(
+            origin(&Parsed {
+                properties: Map::new()
+            }),
+            None
+        );
     }
 }

@@ -8,7 +8,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
-use warren_amqp::{parse_properties};
+use warren_amqp::parse_properties;
 use warren_broker::message::Message;
 use warren_broker::{Broker, Entry, Fate, Glance, Queue, Session, Turn, Vhost};
 
@@ -37,7 +37,8 @@ pub(crate) async fn browse(
     Path((_, name)): Path<(String, String)>,
     query: Query,
 ) -> Result<Json<Value>, ApiError> {
-    let filter = Filter::parse(query.get("filter").unwrap_or_default()).map_err(ApiError::bad_request)?;
+    let filter =
+        Filter::parse(query.get("filter").unwrap_or_default()).map_err(ApiError::bad_request)?;
     let number = |name: &str| -> Result<Option<u64>, ApiError> {
         let Some(text) = query.get(name).filter(|text| !text.is_empty()) else {
             return Ok(None);
@@ -55,8 +56,17 @@ pub(crate) async fn browse(
         let total = queue.depth().ready;
         let (mut items, mut scanned) = (Vec::new(), 0);
         let next = loop {
-            let messages = if filter.is_empty() { limit - items.len() } else { 500 };
-            let glance = Glance { from, newest_first, messages, bytes: READ_BYTES };
+            let messages = if filter.is_empty() {
+                limit - items.len()
+            } else {
+                500
+            };
+            let glance = Glance {
+                from,
+                newest_first,
+                messages,
+                bytes: READ_BYTES,
+            };
             let seen = queue.browse(broker.log(), &glance).map_err(|error| {
                 tracing::error!(queue = queue.name(), %error, "a queue cannot be browsed");
                 ApiError::Internal
@@ -66,7 +76,11 @@ pub(crate) async fn browse(
             };
             for browsed in &seen {
                 scanned += 1;
-                from = if newest_first { browsed.seq.checked_sub(1) } else { Some(browsed.seq + 1) };
+                from = if newest_first {
+                    browsed.seq.checked_sub(1)
+                } else {
+                    Some(browsed.seq + 1)
+                };
                 if filter.fits(&browsed.message) {
                     items.push(describe(browsed, scanned as u64, shown));
                 }
@@ -82,7 +96,9 @@ pub(crate) async fn browse(
                 break from;
             }
         };
-        Ok(Json(json!({ "items": items, "next": next, "total": total, "scanned": scanned })))
+        Ok(Json(
+            json!({ "items": items, "next": next, "total": total, "scanned": scanned }),
+        ))
     })
     .await
 }
@@ -106,7 +122,12 @@ pub(crate) async fn act(
         .filter(|seqs| seqs.len() <= CHOSEN_MAX)
         .ok_or_else(|| ApiError::bad_request("seqs is an array of at most 10000 numbers"))?;
     let destination = fields.object("destination")?;
-    let text = |name: &str| destination.get(name).and_then(Value::as_str).map(str::to_owned);
+    let text = |name: &str| {
+        destination
+            .get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let (exchange, key) = (text("exchange"), text("routing_key"));
     if action != "delete" && exchange.is_none() {
         return Err(ApiError::bad_request("destination.exchange is missing"));
@@ -124,30 +145,62 @@ pub(crate) async fn act(
             "move" => {
                 let picked = pick(&broker, &queue, &seqs, turn)?;
                 transfer(&broker, vhost, session, turn, &queue, picked, |message| {
-                    (exchange.clone(), key.clone().unwrap_or_else(|| message.routing_key().to_owned()))
+                    (
+                        exchange.clone(),
+                        key.clone()
+                            .unwrap_or_else(|| message.routing_key().to_owned()),
+                    )
                 })?
             }
             "copy" => {
                 let mut copied = 0;
                 for seq in &seqs {
-                    let glance = Glance { from: Some(*seq), newest_first: false, messages: 1, bytes: READ_BYTES };
-                    let seen = queue.browse(broker.log(), &glance).map_err(|_| ApiError::Internal)?;
+                    let glance = Glance {
+                        from: Some(*seq),
+                        newest_first: false,
+                        messages: 1,
+                        bytes: READ_BYTES,
+                    };
+                    let seen = queue
+                        .browse(broker.log(), &glance)
+                        .map_err(|_| ApiError::Internal)?;
                     if let Some(browsed) = seen.first().filter(|browsed| browsed.seq == *seq) {
-                        let key = key.clone().unwrap_or_else(|| browsed.message.routing_key().to_owned());
-                        publish(&broker, vhost, session, turn, (&exchange, &key), &browsed.message, None)?;
+                        let key = key
+                            .clone()
+                            .unwrap_or_else(|| browsed.message.routing_key().to_owned());
+                        publish(
+                            &broker,
+                            vhost,
+                            session,
+                            turn,
+                            (&exchange, &key),
+                            &browsed.message,
+                            None,
+                        )?;
                         copied += 1;
                     }
                 }
                 copied
             }
-            other => return Err(ApiError::bad_request(format!("{other} is no action: there are delete, move and copy"))),
+            other => {
+                return Err(ApiError::bad_request(format!(
+                    "{other} is no action: there are delete, move and copy"
+                )));
+            }
         };
-        Ok(Json(json!({ "done": done, "missing": seqs.len().saturating_sub(done) })))
+        Ok(Json(
+            json!({ "done": done, "missing": seqs.len().saturating_sub(done) }),
+        ))
     })
     .await
 }
 
-fn pick(broker: &Broker, queue: &Arc<Queue>, seqs: &[u64], turn: &mut Turn) -> Result<Vec<Entry>, ApiError> {
+fn pick(
+    broker: &Broker,
+    queue: &Arc<Queue>,
+    seqs: &[u64],
+    turn: &mut Turn,
+) -> Result<Vec<Entry>, ApiError> {
     queue.pick(broker.log(), seqs, turn).map_err(|error| {
         tracing::error!(queue = queue.name(), %error, "messages cannot be read");
         ApiError::Internal
@@ -170,7 +223,15 @@ pub(super) fn transfer(
     let mut failure = None;
     for entry in rest.by_ref() {
         let (exchange, key) = to(&entry.message);
-        match publish(broker, vhost, session, turn, (&exchange, &key), &entry.message, None) {
+        match publish(
+            broker,
+            vhost,
+            session,
+            turn,
+            (&exchange, &key),
+            &entry.message,
+            None,
+        ) {
             Ok(()) => done.push(entry),
             Err(error) => {
                 failure = Some((entry, error));
@@ -213,7 +274,14 @@ pub(super) fn publish(
     if let Some(marked) = &marked {
         properties.headers = Some(warren_amqp::TableRef::new(marked));
     }
-    let fate = broker.publish_one(vhost, session, (exchange, key), &properties, message.body(), turn)?;
+    let fate = broker.publish_one(
+        vhost,
+        session,
+        (exchange, key),
+        &properties,
+        message.body(),
+        turn,
+    )?;
     match fate {
         Fate::Unroutable => Err(ApiError::bad_request(format!(
             "exchange '{exchange}' has no queue for key '{key}': nothing was moved there"

@@ -6,6 +6,11 @@
 mod assets;
 mod attention;
 mod events;
+mod filter;
+mod jobs;
+mod message_json;
+mod messages;
+mod policy_preview;
 mod route_test;
 mod search;
 mod session;
@@ -30,6 +35,7 @@ use crate::http::Routes;
 pub(crate) struct Console {
     pub(crate) sessions: sessions::Sessions,
     watch: attention::Watch,
+    jobs: jobs::Jobs,
     /// Where its files are read from instead of from the binary.
     pub(crate) directory: Option<PathBuf>,
 }
@@ -71,6 +77,66 @@ pub(crate) fn routes() -> Routes {
         )
         .query("q", "the text")
         .query("limit", "results at most")
+        .get(
+            "/console/queues/{vhost}/{name}/messages",
+            "Ready messages, without taking them",
+            messages::browse,
+        )
+        .query("order", "oldest or newest first")
+        .query(
+            "filter",
+            "key:, exchange:, header.NAME:, property.NAME:, body~, bytes>, bytes<",
+        )
+        .query("cursor", "`next` of the answer before")
+        .query("limit", "messages at most")
+        .query("max_bytes", "bytes of each body at most")
+        .post(
+            "/console/queues/{vhost}/{name}/messages",
+            "Delete, move or copy chosen messages",
+            messages::act,
+        )
+        .takes(&[
+            ("action", "string", "delete, move or copy"),
+            ("seqs", "array", "sequence numbers of the messages"),
+            ("destination", "object", "exchange and routing_key"),
+        ])
+        .get(
+            "/console/queues/{vhost}/{name}/settings",
+            "Settings of a queue and where each comes from",
+            policy_preview::settings,
+        )
+        .get("/console/jobs", "Replays, newest first", jobs::list)
+        .post("/console/jobs", "Replay messages of a queue", jobs::start)
+        .takes(&[
+            ("vhost", "string", "virtual host"),
+            ("queue", "string", "queue"),
+            (
+                "destination",
+                "object",
+                "exchange and routing_key, or the text origin",
+            ),
+            ("filter", "string", "as for browsing"),
+            ("limit", "integer", "messages at most"),
+            ("rate", "integer", "messages a second at most"),
+            ("dry_run", "boolean", "only count"),
+            ("mark", "boolean", "add the header x-replayed"),
+        ])
+        .get("/console/jobs/{id}", "One replay", jobs::one)
+        .delete("/console/jobs/{id}", "Stop a replay", jobs::stop)
+        .post(
+            "/console/policies/preview",
+            "What a policy would change",
+            policy_preview::preview,
+        )
+        .takes(&[
+            ("vhost", "string", "virtual host"),
+            ("name", "string", "name of the policy"),
+            ("kind", "string", "policies or operator-policies"),
+            ("pattern", "string", "as for a policy"),
+            ("definition", "object", "as for a policy"),
+            ("priority", "integer", "as for a policy"),
+            ("apply-to", "string", "as for a policy"),
+        ])
         .post(
             "/console/route-test",
             "Where a message would go and why",

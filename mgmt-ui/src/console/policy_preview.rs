@@ -42,9 +42,14 @@ pub(crate) async fn preview(
     fields.require(&["vhost", "name", "pattern", "definition"])?;
     let operator = fields.text("kind")? == Some("operator-policies");
     let (vhost, name) = (fields.text("vhost")?, fields.text("name")?);
-    let (vhost, name) = (vhost.unwrap_or_default().to_owned(), name.unwrap_or_default().to_owned());
-    let policy = parse_policy(&name, &fields.0, operator).map_err(ApiError::bad_request)?;
-    blocking(move || compare(&ctx, &user, &vhost, &name, policy, operator)).await?.map(Json)
+    let (vhost, name) = (
+        vhost.unwrap_or_default().to_owned(),
+        name.unwrap_or_default().to_owned(),
+    );
+    let policy = parse_policy(&name, fields.as_map(), operator).map_err(ApiError::bad_request)?;
+    blocking(move || compare(&ctx, &user, &vhost, &name, policy, operator))
+        .await?
+        .map(Json)
 }
 
 fn compare(
@@ -56,22 +61,30 @@ fn compare(
     operator: bool,
 ) -> Result<Value, ApiError> {
     if !user.may_set_policies() || !ctx.may_read(user, vhost) {
-        return Err(ApiError::NotAuthorised("User not authorised to access object"));
+        return Err(ApiError::NotAuthorised(
+            "User not authorised to access object",
+        ));
     }
     let vhost = ctx.broker.vhost(vhost).ok_or(ApiError::NotFound)?;
     let listed = |operator: bool| -> Vec<(String, PolicyDef)> {
         let state = ctx.broker.catalog().read();
         let policies = state.policies(vhost.name(), operator);
-        policies.map(|(name, policy)| (name.to_owned(), policy.clone())).collect()
+        policies
+            .map(|(name, policy)| (name.to_owned(), policy.clone()))
+            .collect()
     };
     let set = |own: &[(String, PolicyDef)], operator: &[(String, PolicyDef)]| {
         let pairs = |list: &'_ [(String, PolicyDef)]| {
-            list.iter().map(|(name, policy)| (name.clone(), policy.clone())).collect::<Vec<_>>()
+            list.iter()
+                .map(|(name, policy)| (name.clone(), policy.clone()))
+                .collect::<Vec<_>>()
         };
         let (own, operator) = (pairs(own), pairs(operator));
         PolicySet::new(
             own.iter().map(|(name, policy)| (name.as_str(), policy)),
-            operator.iter().map(|(name, policy)| (name.as_str(), policy)),
+            operator
+                .iter()
+                .map(|(name, policy)| (name.as_str(), policy)),
         )
     };
     let (mut own, mut operators) = (listed(false), listed(true));
@@ -81,17 +94,34 @@ fn compare(
     changed_list.retain(|(known, _)| known != name);
     changed_list.push((name.to_owned(), policy));
     let after = set(&own, &operators);
-    let mut result = Comparison { operator, name, matched: 0, changed: Vec::new(), total: 0, shadowed: Vec::new() };
+    let mut result = Comparison {
+        operator,
+        name,
+        matched: 0,
+        changed: Vec::new(),
+        total: 0,
+        shadowed: Vec::new(),
+    };
     for queue in vhost.queues() {
-        let subject = Subject::Queue(queue.queue_type());
+        let subject = Subject::Queue(queue.settings().queue_type);
         if alone.find(queue.name(), subject).is_some() {
-            result.see("queue", queue.name(), &before.find(queue.name(), subject), &after.find(queue.name(), subject));
+            result.see(
+                "queue",
+                queue.name(),
+                &before.find(queue.name(), subject),
+                &after.find(queue.name(), subject),
+            );
         }
     }
     for exchange in vhost.exchanges() {
         let name = exchange.name.as_str();
         if !name.is_empty() && alone.find(name, Subject::Exchange).is_some() {
-            result.see("exchange", name, &before.find(name, Subject::Exchange), &after.find(name, Subject::Exchange));
+            result.see(
+                "exchange",
+                name,
+                &before.find(name, Subject::Exchange),
+                &after.find(name, Subject::Exchange),
+            );
         }
     }
     Ok(result.describe())
@@ -107,10 +137,20 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    fn see(&mut self, kind: &str, object: &str, before: &Option<Arc<AppliedPolicy>>, after: &Option<Arc<AppliedPolicy>>) {
+    fn see(
+        &mut self,
+        kind: &str,
+        object: &str,
+        before: &Option<Arc<AppliedPolicy>>,
+        after: &Option<Arc<AppliedPolicy>>,
+    ) {
         self.matched += 1;
         let applied = after.as_ref().and_then(|applied| {
-            if self.operator { applied.operator_policy.as_deref() } else { applied.policy.as_deref() }
+            if self.operator {
+                applied.operator_policy.as_deref()
+            } else {
+                applied.policy.as_deref()
+            }
         });
         if let Some(other) = applied.filter(|other| *other != self.name)
             && !self.shadowed.iter().any(|known| known == other)
@@ -118,9 +158,13 @@ impl Comparison<'_> {
             self.shadowed.push(other.to_owned());
         }
         let empty = Map::new();
-        let old = before.as_ref().map_or(&empty, |applied| &applied.definition);
+        let old = before
+            .as_ref()
+            .map_or(&empty, |applied| &applied.definition);
         let new = after.as_ref().map_or(&empty, |applied| &applied.definition);
-        let keys = new.keys().chain(old.keys().filter(|key| !new.contains_key(*key)));
+        let keys = new
+            .keys()
+            .chain(old.keys().filter(|key| !new.contains_key(*key)));
         let changes: Vec<Value> = keys
             .filter(|key| old.get(*key) != new.get(*key))
             .map(|key| json!({ "key": key, "before": old.get(key), "after": new.get(key) }))
@@ -130,8 +174,12 @@ impl Comparison<'_> {
         }
         self.total += 1;
         if self.changed.len() < LISTED_MAX {
-            let policy = before.as_ref().and_then(|applied| applied.policy.as_deref());
-            self.changed.push(json!({ "kind": kind, "name": object, "policy": policy, "changes": changes }));
+            let policy = before
+                .as_ref()
+                .and_then(|applied| applied.policy.as_deref());
+            self.changed.push(
+                json!({ "kind": kind, "name": object, "policy": policy, "changes": changes }),
+            );
         }
     }
 
@@ -152,21 +200,31 @@ pub(crate) async fn settings(
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let vhost = Arc::clone(&member.vhost);
-    blocking(move || describe(&ctx, &vhost, &name)).await?.map(Json)
+    blocking(move || describe(&ctx, &vhost, &name))
+        .await?
+        .map(Json)
 }
 
 fn describe(ctx: &Context, vhost: &Vhost, name: &str) -> Result<Value, ApiError> {
     let queue = vhost.find_queue(name).ok_or(ApiError::NotFound)?;
-    let arguments = json_from_table(&queue.definition().arguments);
-    let applied = vhost.policy_set().find(name, Subject::Queue(queue.queue_type()));
+    let arguments = json_from_table(&queue.arguments());
+    let applied = vhost
+        .policy_set()
+        .find(name, Subject::Queue(queue.settings().queue_type));
     let definition = |operator: bool| -> Map<String, Value> {
         let chosen = applied.as_ref().and_then(|applied| {
-            if operator { applied.operator_policy.clone() } else { applied.policy.clone() }
+            if operator {
+                applied.operator_policy.clone()
+            } else {
+                applied.policy.clone()
+            }
         });
         let state = ctx.broker.catalog().read();
         let mut policies = state.policies(vhost.name(), operator);
         let found = policies.find(|(known, _)| chosen.as_deref() == Some(*known));
-        found.map(|(_, policy)| policy.definition.clone()).unwrap_or_default()
+        found
+            .map(|(_, policy)| policy.definition.clone())
+            .unwrap_or_default()
     };
     let (own, operator) = (definition(false), definition(true));
     let settings: Vec<Value> = SETTINGS
@@ -178,14 +236,17 @@ fn describe(ctx: &Context, vhost: &Vhost, name: &str) -> Result<Value, ApiError>
                 ("policy", own.get(*key)),
             ];
             // Of numbers the least counts (a negative delivery limit is no limit); else the first.
-            let numbers = given.iter().filter_map(|(source, value)| Some((*source, value.as_ref()?.as_i64()?)));
-            let (source, value) = match numbers.min_by_key(|(_, n)| if *n < 0 { i64::MAX } else { *n }) {
-                Some((source, n)) => (source, Value::from(n)),
-                None => given
-                    .iter()
-                    .find_map(|(source, value)| Some((*source, (*value)?.clone())))
-                    .unwrap_or(("default", Value::Null)),
-            };
+            let numbers = given
+                .iter()
+                .filter_map(|(source, value)| Some((*source, value.as_ref()?.as_i64()?)));
+            let (source, value) =
+                match numbers.min_by_key(|(_, n)| if *n < 0 { i64::MAX } else { *n }) {
+                    Some((source, n)) => (source, Value::from(n)),
+                    None => given
+                        .iter()
+                        .find_map(|(source, value)| Some((*source, (*value)?.clone())))
+                        .unwrap_or(("default", Value::Null)),
+                };
             let policy = applied.as_ref().and_then(|applied| match source {
                 "policy" => applied.policy.as_deref(),
                 "operator policy" => applied.operator_policy.as_deref(),

@@ -18,8 +18,6 @@ pub(crate) enum ApiError {
     NoCredentials,
     /// Wrong ones. RabbitMQ spells it `not_authorized` here and `not_authorised` below.
     LoginFailed,
-    /// A session of the console has ended: asks for nothing, so that no dialog opens.
-    SessionOver,
     /// Right ones that do not suffice: 401 too, which is what clients test for.
     NotAuthorised(&'static str),
     /// No such path or object.
@@ -46,6 +44,18 @@ impl ApiError {
             status: StatusCode::BAD_REQUEST,
             error: "bad_request",
             reason: reason.into(),
+        }
+    }
+
+    /// What it says, for people.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::NotAuthorised(reason) => (*reason).to_owned(),
+            Self::Refused { reason, .. } => reason.clone(),
+            Self::NoCredentials | Self::LoginFailed => "Login failed".to_owned(),
+            Self::NotFound => "Not Found".to_owned(),
+            Self::Empty(status) => status.to_string(),
+            Self::Internal => "see the broker's log".to_owned(),
         }
     }
 
@@ -87,7 +97,6 @@ impl IntoResponse for ApiError {
         let unauthorized = StatusCode::UNAUTHORIZED;
         match self {
             Self::NoCredentials => (unauthorized, challenge).into_response(),
-            Self::SessionOver => unauthorized.into_response(),
             Self::LoginFailed => (
                 unauthorized,
                 challenge,
