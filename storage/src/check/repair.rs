@@ -120,6 +120,9 @@ impl<'a> Work<'a> {
         if writes.is_empty() && cut.is_none() {
             return Ok(());
         }
+        // Made before the damage, it would name what is taken out here.
+        let checkpoint = join(LOG_DIR, &FileType::Checkpoint.name(segment));
+        let _ = self.dir.disk().remove(&checkpoint);
         let name = FileType::Segment.name(segment);
         for (offset, bytes) in &writes {
             let end = (offset + bytes.len()).min(file.bytes.len());

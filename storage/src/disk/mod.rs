@@ -61,21 +61,25 @@ pub(crate) fn read_whole(file: &dyn DiskFile, into: &mut Vec<u8>) -> io::Result<
     let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
     into.clear();
     into.resize(len, 0);
-    let mut at = 0;
-    while at < len {
-        let end = (at + READ_BYTES).min(len);
-        if read_range(file, &mut into[at..end], at as u64).is_err() {
-            for start in (at..end).step_by(SECTOR_BYTES) {
-                let sector = &mut into[start..(start + SECTOR_BYTES).min(end)];
-                if let Err(error) = read_range(file, sector, start as u64) {
-                    tracing::error!("cannot read {} bytes at {start}: {error}", sector.len());
-                    sector.fill(0);
-                }
+    read_lenient(file, into, 0);
+    Ok(())
+}
+
+/// Fills `into` with what stands at `offset`. What the disk refuses to give back becomes zeros.
+pub(crate) fn read_lenient(file: &dyn DiskFile, into: &mut [u8], offset: u64) {
+    for (n, part) in into.chunks_mut(READ_BYTES).enumerate() {
+        let offset = offset + (n * READ_BYTES) as u64;
+        if read_range(file, part, offset).is_ok() {
+            continue;
+        }
+        for (n, sector) in part.chunks_mut(SECTOR_BYTES).enumerate() {
+            let offset = offset + (n * SECTOR_BYTES) as u64;
+            if let Err(error) = read_range(file, sector, offset) {
+                tracing::error!("cannot read {} bytes at {offset}: {error}", sector.len());
+                sector.fill(0);
             }
         }
-        at = end;
     }
-    Ok(())
 }
 
 fn read_range(file: &dyn DiskFile, mut into: &mut [u8], mut offset: u64) -> io::Result<()> {

@@ -19,6 +19,8 @@ pub(crate) enum FileType {
     Commands,
     /// The view as of one command.
     Snapshot,
+    /// What a segment says, without its messages.
+    Checkpoint,
 }
 
 impl FileType {
@@ -27,6 +29,7 @@ impl FileType {
             Self::Segment => *b"WARRENLG",
             Self::Commands => *b"WARRENCL",
             Self::Snapshot => *b"WARRENSN",
+            Self::Checkpoint => *b"WARRENIX",
         }
     }
 
@@ -35,6 +38,7 @@ impl FileType {
             Self::Segment => ("", ".wlog"),
             Self::Commands => ("", ".clog"),
             Self::Snapshot => ("snapshot-", ".snap"),
+            Self::Checkpoint => ("", ".widx"),
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) const DELIVERED: u8 = 3;
 pub(crate) const COUNT: u8 = 4;
 pub(crate) const GONE: u8 = 5;
 pub(crate) const TX: u8 = 6;
+/// In checkpoints, not in segments.
+pub(crate) const CHECKPOINT: u8 = 7;
 
 /// One thing a record says.
 #[derive(Debug, PartialEq, Eq)]

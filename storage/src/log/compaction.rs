@@ -13,20 +13,26 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Batch;
+use super::checkpoint;
 use super::codec::{self, Entry};
 use super::log::Core;
+use super::summary::Summary;
+use super::walk::{Walk, Walked};
 use crate::dir::LOG_DIR;
-use crate::disk::{DiskFile, join};
+use crate::disk::join;
 use crate::error::LogError;
-use crate::framing::record::{self, Check, RECORD_HEADER};
-use crate::framing::{FileSeal, FileType, HEADER_BYTES, Seal};
+use crate::framing::{FileType, Seal};
 
 /// How much is copied before the next look at the clock.
 const BATCH_BYTES: usize = 128 << 10;
 /// How much is copied in a second while there is no hurry.
 const BYTES_PER_SECOND: u64 = 32 << 20;
-/// How much of a segment is read at once.
-const WINDOW_BYTES: usize = if cfg!(test) { 256 } else { 1 << 20 };
+/// How long a segment must have been finished before it gets a checkpoint.
+const CHECKPOINT_AFTER: Duration = if cfg!(test) {
+    Duration::ZERO
+} else {
+    Duration::from_secs(20)
+};
 
 /// How fast to go, and whether to go on.
 pub(super) trait Pace {
@@ -112,8 +118,11 @@ impl Core {
                 started: Instant::now(),
                 bytes: 0,
             };
-            while let Some((offset, kind, body)) = walk.next()? {
-                moving.take(offset, kind, &walk.bytes[body]);
+            while let Some(walked) = walk.next()? {
+                let Walked::Record { offset, kind, body } = walked else {
+                    continue;
+                };
+                moving.take(offset, kind, &walk.window()[body]);
                 if moving.is_full() {
                     moving.flush(false)?;
                 }
@@ -239,81 +248,38 @@ impl Core {
     }
 }
 
-/// The records of a segment, read a window at a time.
-struct Walk<'a> {
-    file: &'a dyn DiskFile,
-    seal: FileSeal,
-    /// Where `bytes` stand in the file.
-    base: u64,
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl<'a> Walk<'a> {
-    fn new(file: &'a dyn DiskFile, seal: FileSeal) -> Self {
-        Self {
-            file,
-            seal,
-            base: HEADER_BYTES as u64,
-            bytes: Vec::new(),
-            at: 0,
-        }
-    }
-
-    /// Offset, kind and body of the next good record. Bad ones are passed over.
-    fn next(&mut self) -> io::Result<Option<(u64, u8, std::ops::Range<usize>)>> {
-        loop {
-            let rest = self.bytes.len() - self.at;
-            if rest < RECORD_HEADER && self.fill(WINDOW_BYTES)? < RECORD_HEADER {
-                return Ok(None);
-            }
-            let length = record::length(&self.bytes, self.at, self.base, self.seal);
-            if let Some(length) = length.filter(|length| self.at + length > self.bytes.len()) {
-                self.fill(length.max(WINDOW_BYTES))?;
-            }
-            let (at, offset) = (self.at, self.base + self.at as u64);
-            if let Check::Good { kind, body, next } =
-                record::check_at(&self.bytes, at, self.base, self.seal)
-            {
-                self.at = next;
-                return Ok(Some((offset, kind, body)));
-            }
-            if !self.skip()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reads on from the current place; returns how many bytes there are.
-    fn fill(&mut self, bytes: usize) -> io::Result<usize> {
-        self.base += self.at as u64;
-        self.at = 0;
-        self.bytes.clear();
-        self.bytes.resize(bytes, 0);
-        let mut filled = 0;
-        while filled < bytes {
-            let offset = self.base + filled as u64;
-            match self.file.read_at(&mut self.bytes[filled..], offset)? {
-                0 => break,
-                read => filled += read,
-            }
-        }
-        self.bytes.truncate(filled);
-        Ok(filled)
-    }
-
-    /// Goes to the next good record behind a bad one; false if there is none.
-    fn skip(&mut self) -> io::Result<bool> {
-        let rest = self.file.len()?.saturating_sub(self.base + self.at as u64);
-        self.fill(usize::try_from(rest).map_err(io::Error::other)?)?;
-        let is_good = |at: &usize| {
-            let check = record::check_at(&self.bytes, *at, self.base, self.seal);
-            matches!(check, Check::Good { .. })
+impl Core {
+    /// Writes a checkpoint for one segment that has stayed live for a while. True if there may be
+    /// more to do.
+    pub(super) fn checkpoint(&self, pace: &dyn Pace) -> bool {
+        let segment = self
+            .shared
+            .index
+            .lock()
+            .segments
+            .without_checkpoint(CHECKPOINT_AFTER);
+        let Some(segment) = segment else {
+            return false;
         };
-        let next = (record::ALIGN..self.bytes.len())
-            .step_by(record::ALIGN)
-            .find(is_good);
-        self.at = next.unwrap_or(self.bytes.len());
-        Ok(next.is_some())
+        if let Err(error) = self.write_checkpoint(segment) {
+            // It is a convenience; the segment itself is read instead.
+            tracing::warn!("cannot write a checkpoint of segment {segment}: {error}");
+        }
+        self.shared.index.lock().segments.set_checkpointed(segment);
+        pace.wait(Duration::ZERO)
+    }
+
+    fn write_checkpoint(&self, segment: u32) -> io::Result<()> {
+        let dir = self.shared.files.dir();
+        let path = join(LOG_DIR, &FileType::Segment.name(segment.into()));
+        let file = dir.disk().open(&path)?;
+        let len = file.len()?;
+        let seal = Seal::new(dir.storage_id()).file(FileType::Segment, segment.into());
+        let mut summary = Summary::default();
+        summary.read(Walk::new(&*file, seal), self.payloads)?;
+        if summary.damaged.is_empty() && summary.tail.is_none() {
+            checkpoint::write(dir, segment, len, &summary)?;
+        }
+        Ok(())
     }
 }

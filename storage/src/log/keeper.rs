@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::checkpoint;
 use super::compaction::Pace;
 use super::log::Core;
 use super::ops::Op;
@@ -116,10 +117,16 @@ impl Core {
     pub(super) fn tidy(&self, pace: &dyn Pace) -> Result<(), LogError> {
         loop {
             self.remove_freed(pace)?;
-            if !pace.wait(Duration::ZERO) || !self.compact(pace)? {
+            if !pace.wait(Duration::ZERO) {
                 return Ok(());
             }
+            if !self.compact(pace)? {
+                break;
+            }
         }
+        // Nothing stalls for it, and with a disk that does not take writes it can wait.
+        while self.commit.stalled().is_none() && self.checkpoint(pace) {}
+        Ok(())
     }
 
     fn remove_freed(&self, pace: &dyn Pace) -> Result<(), LogError> {
@@ -187,6 +194,7 @@ impl Core {
                 for segment in segments {
                     index.segments.remove(*segment);
                     self.shared.files.forget(*segment);
+                    checkpoint::remove(self.shared.files.dir(), *segment);
                 }
                 true
             }

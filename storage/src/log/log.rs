@@ -96,6 +96,7 @@ pub(super) struct Core {
     pub(super) commit: Committer<Gathered>,
     /// Size at which a segment ends.
     pub(super) limit: u64,
+    pub(super) payloads: Payloads,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -178,6 +179,7 @@ impl MessageLog {
         let core = Arc::new(Core {
             commit: commit.map_err(unwritable)?,
             limit,
+            payloads,
             shared,
         });
         let inner = Inner {

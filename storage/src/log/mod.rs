@@ -15,11 +15,14 @@
 //!   delivered  how far each queue has handed out, exact also after a kill
 //!   recovery   reading it all back at start, newest segment first
 //!     summary    what one segment says, bodies aside
+//!     walk       the records of a segment, a window at a time
+//!     checkpoint the summary of a segment in a file beside it
 //!     marks      what is known of each queue before its messages are seen
 //! ```
 
 mod batch;
 mod blocks;
+mod checkpoint;
 pub(crate) mod codec;
 mod compaction;
 pub(crate) mod delivered;
@@ -36,6 +39,7 @@ mod spill;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use batch::Batch;
 pub use log::{Appended, LogOptions, MessageLog};

@@ -12,15 +12,17 @@
 use std::sync::Arc;
 
 use super::blocks::Slot;
+use super::checkpoint;
 use super::delivered;
 use super::index::Index;
 use super::marks::Marks;
 use super::summary::{Payloads, Summary};
+use super::walk::Walk;
 use super::{QueueId, Seq};
 use crate::dir::{DataDir, LOG_DIR, corrupt, unreadable, unwritable};
 use crate::disk::{self, Disk, DiskFile, join};
 use crate::error::OpenError;
-use crate::framing::{FileHeader, FileSeal, FileType, HEADER_BYTES, HeaderError, Seal};
+use crate::framing::{FileHeader, FileType, HEADER_BYTES, HeaderError, Seal};
 
 /// Bytes that were written once and are no longer what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +84,6 @@ pub(super) struct Recovered {
 
 struct Recovery<'a> {
     disk: &'a dyn Disk,
-    dir: &'a DataDir,
-    payloads: Payloads,
-    /// Contents of the segment being read.
-    bytes: Vec<u8>,
-    summary: Summary,
     marks: Marks,
     result: Recovered,
 }
@@ -98,14 +95,10 @@ pub(super) fn recover(
     index: Index,
 ) -> Result<Recovered, OpenError> {
     let disk: Arc<dyn Disk> = Arc::clone(dir.disk());
-    let segments = list(&*disk)?;
-    let newest = segments.last().copied().unwrap_or(0);
+    let mut segments = list(&*disk)?;
+    let newest = segments.pop().unwrap_or(0);
     let mut recovery = Recovery {
         disk: &*disk,
-        dir,
-        payloads,
-        bytes: Vec::new(),
-        summary: Summary::default(),
         marks: Marks::default(),
         result: Recovered {
             index,
@@ -114,11 +107,27 @@ pub(super) fn recover(
             delivered: Vec::new(),
         },
     };
-    for segment in segments.into_iter().rev() {
-        if recovery.read(segment, segment == newest)? {
-            recovery.take_in(segment);
+    if newest != 0 {
+        let mut loaded = Loaded::scan(dir, newest, payloads)?;
+        if recovery.end(&mut loaded)? {
+            recovery.take_in(loaded);
         }
     }
+    // One thread reads and checks while this one takes in what it has read.
+    std::thread::scope(|scope| {
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        scope.spawn(move || {
+            for segment in segments.into_iter().rev() {
+                if send.send(Loaded::read(dir, segment, payloads)).is_err() {
+                    return;
+                }
+            }
+        });
+        for loaded in receive {
+            recovery.take_in(loaded?);
+        }
+        Ok::<(), OpenError>(())
+    })?;
     // What the last process left to the system may be in memory only; from here on it counts.
     disk.sync_dir(LOG_DIR)
         .map_err(|source| unwritable(&*disk, LOG_DIR, source))?;
@@ -136,14 +145,14 @@ fn list(disk: &dyn Disk) -> Result<Vec<u32>, OpenError> {
         .list(LOG_DIR)
         .map_err(|source| unreadable(disk, LOG_DIR, source))?;
     let mut numbers = Vec::new();
-    for name in names {
-        if let Some(number) = FileType::Segment.number(&name) {
+    for name in &names {
+        if let Some(number) = FileType::Segment.number(name) {
             match u32::try_from(number) {
                 Ok(number) if (1..u32::MAX).contains(&number) => numbers.push(number),
                 _ => {
                     return Err(corrupt(
                         disk,
-                        &join(LOG_DIR, &name),
+                        &join(LOG_DIR, name),
                         "no segment has this number",
                     ));
                 }
@@ -151,54 +160,139 @@ fn list(disk: &dyn Disk) -> Result<Vec<u32>, OpenError> {
         }
     }
     numbers.sort_unstable();
+    for name in &names {
+        let checkpoint = FileType::Checkpoint.number(name);
+        let is_of_one = |number| {
+            let number = u32::try_from(number);
+            number.is_ok_and(|number| numbers.binary_search(&number).is_ok())
+        };
+        let orphan = checkpoint.is_some_and(|number| !is_of_one(number));
+        if orphan || name.ends_with(".tmp") {
+            // What cannot be removed means nothing all the same.
+            let _ = disk.remove(&join(LOG_DIR, name));
+        }
+    }
     Ok(numbers)
 }
 
+/// A segment that has been read.
+struct Loaded {
+    segment: u32,
+    file: Box<dyn DiskFile>,
+    len: u64,
+    /// The header is good. A damaged one costs nothing: the records speak for themselves.
+    header: bool,
+    /// There is a checkpoint that says the same.
+    checkpointed: bool,
+    summary: Summary,
+}
+
+impl Loaded {
+    fn open(dir: &DataDir, segment: u32) -> Result<Self, OpenError> {
+        let (disk, path) = (&**dir.disk(), path(segment));
+        let unreadable = |source| unreadable(disk, &path, source);
+        let file = disk.open(&path).map_err(unreadable)?;
+        let len = file.len().map_err(unreadable)?;
+        let mut header = [0; HEADER_BYTES];
+        let there = HEADER_BYTES.min(usize::try_from(len).unwrap_or(HEADER_BYTES));
+        disk::read_lenient(&*file, &mut header[..there], 0);
+        let (id, number) = (dir.storage_id(), segment.into());
+        let header = match FileHeader::check(&header[..there], FileType::Segment, id, number) {
+            Ok(_) => true,
+            Err(HeaderError::Damaged) => false,
+            Err(error) => return Err(header_error(disk, &path, error)),
+        };
+        Ok(Self {
+            segment,
+            file,
+            len,
+            header,
+            checkpointed: false,
+            summary: Summary::default(),
+        })
+    }
+
+    /// Reads the segment itself.
+    fn scan(dir: &DataDir, segment: u32, payloads: Payloads) -> Result<Self, OpenError> {
+        let mut loaded = Self::open(dir, segment)?;
+        loaded.walk(dir, payloads)?;
+        Ok(loaded)
+    }
+
+    /// Reads the checkpoint of the segment, or failing that the segment.
+    fn read(dir: &DataDir, segment: u32, payloads: Payloads) -> Result<Self, OpenError> {
+        let mut loaded = Self::open(dir, segment)?;
+        let (len, summary) = (loaded.len, &mut loaded.summary);
+        loaded.checkpointed = loaded.header && checkpoint::read(dir, segment, len, summary);
+        if !loaded.checkpointed {
+            loaded.walk(dir, payloads)?;
+        }
+        Ok(loaded)
+    }
+
+    fn walk(&mut self, dir: &DataDir, payloads: Payloads) -> Result<(), OpenError> {
+        let seal = Seal::new(dir.storage_id()).file(FileType::Segment, self.segment.into());
+        let walk = Walk::new(&*self.file, seal);
+        let read = self.summary.read(walk, payloads);
+        read.map_err(|source| unreadable(&**dir.disk(), &path(self.segment), source))
+    }
+}
+
 impl Recovery<'_> {
-    /// Reads one segment into the summary; false if the file held nothing and was removed.
-    fn read(&mut self, segment: u32, newest: bool) -> Result<bool, OpenError> {
-        let file = self.load(segment)?;
-        let header = self.check_header(segment)?;
-        let summary = &mut self.summary;
-        summary.scan(&self.bytes, seal(self.dir, segment), self.payloads);
-        if newest && summary.records == 0 && !header {
-            return self.remove_unborn(segment).map(|()| false);
+    /// Cuts the torn end off the newest segment and syncs what is left; false if it held nothing
+    /// and was removed.
+    fn end(&mut self, loaded: &mut Loaded) -> Result<bool, OpenError> {
+        let path = path(loaded.segment);
+        let unwritable = |source| unwritable(self.disk, &path, source);
+        if loaded.summary.records == 0 && !loaded.header {
+            // It was created when the power went, before anything in it was durable.
+            self.result.report.cut_tail_bytes += loaded.len;
+            self.disk.remove(&path).map_err(unwritable)?;
+            return Ok(false);
         }
+        if let Some(at) = loaded.summary.tail.take() {
+            let (segment, torn) = (loaded.segment, loaded.len - at);
+            tracing::info!("segment {segment} ends at {at}: {torn} bytes behind it were cut off");
+            self.result.report.cut_tail_bytes += torn;
+            loaded.file.set_len(at).map_err(unwritable)?;
+            loaded.len = at;
+        }
+        loaded.file.sync_data().map_err(unwritable)?;
+        Ok(true)
+    }
+
+    /// Brings what a segment says into report, marks and index.
+    fn take_in(&mut self, mut loaded: Loaded) {
+        let (segment, summary) = (loaded.segment, &mut loaded.summary);
         let mut damaged = std::mem::take(&mut summary.damaged);
-        let tail = summary.tail.take();
-        if !header {
-            damaged.insert(0, (0, HEADER_BYTES.min(self.bytes.len())));
+        if !loaded.header {
+            damaged.insert(0, (0, loaded.len.min(HEADER_BYTES as u64)));
         }
-        if newest {
-            self.cut(&*file, segment, tail)?;
-        } else if let Some(tail) = tail {
-            damaged.push((tail, self.bytes.len() - tail));
+        if let Some(tail) = summary.tail {
+            damaged.push((tail, loaded.len - tail));
         }
         let report = &mut self.result.report;
         report.segments += 1;
-        report.records += self.summary.records;
-        for (offset, len) in damaged {
+        report.records += summary.records;
+        for &(offset, len) in &damaged {
             tracing::error!(
                 "segment {segment} has {len} damaged bytes at {offset}, which are skipped"
             );
             report.damaged.push(Damage {
                 segment,
-                offset: offset as u64,
-                len: len as u64,
+                offset,
+                len,
             });
         }
-        let kept = tail.filter(|_| newest).unwrap_or(self.bytes.len());
-        self.result.index.segments.grow(segment, kept as u64);
-        Ok(true)
-    }
-
-    /// Brings what the summary says into marks and index.
-    fn take_in(&mut self, segment: u32) {
-        self.marks.add_older(&mut self.summary, segment);
+        self.marks.add_older(summary, segment);
         let index = &mut self.result.index;
-        let settled = self.summary.settled.len() + self.summary.gone.len();
+        index.segments.grow(segment, loaded.len);
+        if loaded.checkpointed || !damaged.is_empty() {
+            index.segments.set_checkpointed(segment);
+        }
+        let settled = summary.settled.len() + summary.gone.len();
         index.segments.settles(segment, settled as u64);
-        for target in &self.summary.targets {
+        for target in &summary.targets {
             let marks = self.marks.of_message(target.queue, target.seq);
             let slot = Slot::new(segment, target.offset, target.weight, target.sharers);
             index.segments.stands(slot);
@@ -212,52 +306,6 @@ impl Recovery<'_> {
             }
         }
         index.spill();
-    }
-
-    fn load(&mut self, segment: u32) -> Result<Box<dyn DiskFile>, OpenError> {
-        let path = path(segment);
-        let file = self
-            .disk
-            .open(&path)
-            .map_err(|e| unreadable(self.disk, &path, e))?;
-        disk::read_whole(&*file, &mut self.bytes).map_err(|e| unreadable(self.disk, &path, e))?;
-        Ok(file)
-    }
-
-    /// False if the header is damaged, which costs nothing: the records speak for themselves.
-    fn check_header(&self, segment: u32) -> Result<bool, OpenError> {
-        let (id, number) = (self.dir.storage_id(), segment.into());
-        match FileHeader::check(&self.bytes, FileType::Segment, id, number) {
-            Ok(_) => Ok(true),
-            Err(HeaderError::Damaged) => Ok(false),
-            Err(error) => Err(header_error(self.disk, &path(segment), error)),
-        }
-    }
-
-    /// A file that was created when the power went, before anything in it was durable.
-    fn remove_unborn(&mut self, segment: u32) -> Result<(), OpenError> {
-        self.result.report.cut_tail_bytes += self.bytes.len() as u64;
-        let path = path(segment);
-        self.disk
-            .remove(&path)
-            .map_err(|source| unwritable(self.disk, &path, source))
-    }
-
-    /// Cuts the torn end off, and syncs what is left of the newest segment.
-    fn cut(
-        &mut self,
-        file: &dyn DiskFile,
-        segment: u32,
-        at: Option<usize>,
-    ) -> Result<(), OpenError> {
-        let unwritable = |source| unwritable(self.disk, &path(segment), source);
-        if let Some(at) = at {
-            let torn = (self.bytes.len() - at) as u64;
-            tracing::info!("segment {segment} ends at {at}: {torn} bytes behind it were cut off");
-            self.result.report.cut_tail_bytes += torn;
-            file.set_len(at as u64).map_err(unwritable)?;
-        }
-        file.sync_data().map_err(unwritable)
     }
 
     fn finish(self) -> Recovered {
@@ -286,10 +334,6 @@ impl Recovery<'_> {
         }
         result
     }
-}
-
-fn seal(dir: &DataDir, segment: u32) -> FileSeal {
-    Seal::new(dir.storage_id()).file(FileType::Segment, segment.into())
 }
 
 fn path(segment: u32) -> String {

@@ -9,6 +9,7 @@
 //! The newest always stays, so that numbers of segments only grow.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::QueueId;
 use super::blocks::Slot;
@@ -57,6 +58,10 @@ pub(crate) struct Segment {
     copied: bool,
     /// Something in it cannot be copied: it stays until a restart.
     kept: bool,
+    /// It has a checkpoint, or cannot have one.
+    checkpointed: bool,
+    /// Since when nothing more is written to it.
+    sealed: Option<Instant>,
 }
 
 impl Segment {
@@ -117,7 +122,16 @@ impl SegmentTable {
     pub(crate) fn grow(&mut self, segment: u32, bytes: u64) {
         self.bytes += bytes;
         let newest = self.newest();
-        self.segments.entry(segment).or_default().bytes += bytes;
+        if segment > newest
+            && let Some(before) = self.segments.get_mut(&newest)
+        {
+            before.sealed = Some(Instant::now());
+        }
+        let entry = self.segments.entry(segment).or_default();
+        entry.bytes += bytes;
+        if segment < newest {
+            entry.sealed.get_or_insert_with(Instant::now);
+        }
         // The one before is sealed now.
         self.freed |= segment > newest;
     }
@@ -200,6 +214,26 @@ impl SegmentTable {
         {
             self.copied.push(segment);
         }
+    }
+
+    /// See [`Segment::checkpointed`].
+    pub(crate) fn set_checkpointed(&mut self, segment: u32) {
+        if let Some(entry) = self.segments.get_mut(&segment) {
+            entry.checkpointed = true;
+        }
+    }
+
+    /// A segment that has been finished for a while, will stay, and has no checkpoint.
+    pub(crate) fn without_checkpoint(&self, after: Duration) -> Option<u32> {
+        let wanted = |segment: &Segment| {
+            !segment.checkpointed
+                && segment.live_bytes() > segment.bytes / 4
+                && segment.sealed.is_some_and(|since| since.elapsed() >= after)
+        };
+        let newest = self.newest();
+        let mut sealed = self.segments.iter();
+        let found = sealed.find(|(number, segment)| **number != newest && wanted(segment));
+        found.map(|(number, _)| *number)
     }
 
     /// See [`Segment::kept`].

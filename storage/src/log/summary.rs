@@ -1,9 +1,11 @@
 //! What one segment says, without the bodies of its messages: what recovery needs of it.
 
+use std::io;
+
 use super::codec::{self, Entry};
 use super::ops::sharers;
+use super::walk::{Walk, Walked};
 use super::{QueueId, Seq};
-use crate::framing::{FileSeal, Found, HEADER_BYTES, scan};
 
 /// One target of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +32,9 @@ pub(crate) struct Summary {
     pub(crate) delivered: Vec<(QueueId, Seq)>,
     pub(crate) counts: Vec<(QueueId, Seq, u32)>,
     /// Offset and length of what is no record, or none this version can read.
-    pub(crate) damaged: Vec<(usize, usize)>,
+    pub(crate) damaged: Vec<(u64, u64)>,
     /// Where the last good record ends, if bytes follow that are none.
-    pub(crate) tail: Option<usize>,
+    pub(crate) tail: Option<u64>,
 }
 
 /// How to look at a payload.
@@ -54,23 +56,27 @@ impl Summary {
         self.tail = None;
     }
 
-    /// Reads a segment, of which `bytes` is the whole file.
-    pub(crate) fn scan(&mut self, bytes: &[u8], seal: FileSeal, payloads: Payloads) {
+    /// Reads a segment.
+    pub(crate) fn read(&mut self, mut walk: Walk<'_>, payloads: Payloads) -> io::Result<()> {
         self.clear();
-        scan(bytes, HEADER_BYTES, seal, &mut |found| match found {
-            Found::Record { offset, kind, body } => {
-                self.records += 1;
-                let read = codec::read(kind, body, &mut |entry| {
-                    // Segments are smaller than 4 GiB.
-                    self.note(&entry, offset as u32, payloads);
-                });
-                if read.is_err() {
-                    self.damaged.push((offset, body.len()));
+        while let Some(walked) = walk.next()? {
+            match walked {
+                Walked::Record { offset, kind, body } => {
+                    self.records += 1;
+                    let body = &walk.window()[body];
+                    let read = codec::read(kind, body, &mut |entry| {
+                        // Segments are smaller than 4 GiB.
+                        self.note(&entry, offset as u32, payloads);
+                    });
+                    if read.is_err() {
+                        self.damaged.push((offset, body.len() as u64));
+                    }
                 }
+                Walked::Damage { offset, len } => self.damaged.push((offset, len)),
+                Walked::Tail { offset, .. } => self.tail = Some(offset),
             }
-            Found::Damage { offset, len } => self.damaged.push((offset, len)),
-            Found::Tail { offset, .. } => self.tail = Some(offset),
-        });
+        }
+        Ok(())
     }
 
     fn note(&mut self, entry: &Entry<'_>, offset: u32, payloads: Payloads) {
