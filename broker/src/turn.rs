@@ -124,7 +124,8 @@ impl Turn {
         }
         let dead_letters = !fx.dead.is_empty() && queue.dead_letter().is_some();
         for (entry, reason) in fx.dead.drain(..) {
-            if dead_letters {
+            // Without its bytes it died while there was no dead-letter exchange.
+            if dead_letters && entry.message.is_present() {
                 self.dead.push_back(Dead {
                     queue: Arc::clone(queue),
                     entry,

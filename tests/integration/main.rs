@@ -6,6 +6,7 @@
 //! one instead; see README.md for running them against RabbitMQ, the oracle of the dialogues.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backlog;
 mod crash;
 mod dialogue;
 mod harness;
