@@ -42,7 +42,8 @@ struct Args {
 }
 
 const ENVIRONMENT: &str = "\
-Tools: `warren ctl` operates a running node, `warren perf` puts load on one; both have --help.
+Tools: `warren ctl` operates a running node, `warren perf` puts load on one, `warren log` verifies and
+repairs the data folder of a stopped one; all have --help.
 
 Environment: WARREN_DATA_DIR, WARREN_AMQP_ADDR, WARREN_MANAGEMENT_ADDR, WARREN_PROMETHEUS_ADDR,
 WARREN_NODE_NAME, WARREN_CONFIG, WARREN_DURABILITY and WARREN_LOG_LEVEL stand for the flags of these

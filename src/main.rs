@@ -2,6 +2,7 @@
 //!
 //! * `cli`, `config`, `logging`: what it was told and where it speaks;
 //! * `boot`, `server`, `listeners`: opening the broker, listening, start-up message, shutdown;
+//! * `log_tool`: `warren log`, for a data directory at rest;
 //! * `tls`: keys and certificates;
 //! * `net`: sockets and buffers; `connection`: the protocol as a state machine.
 
@@ -11,6 +12,7 @@ mod clock;
 mod config;
 mod connection;
 mod listeners;
+mod log_tool;
 mod logging;
 mod net;
 mod server;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
 /// Runs what the first argument names, if it names one of the tools in this binary.
 fn tool(args: Vec<OsString>) -> Option<ExitCode> {
     match args.first()?.to_str()? {
+        "log" => Some(log_tool::run(args)),
         "ctl" => Some(warren_ctl::run(args)),
         "perf" => {
             let args = args

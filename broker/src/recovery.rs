@@ -168,6 +168,17 @@ pub(crate) fn recover_messages(
         }
         queue.recover(found);
     }
+    for lost in &report.lost {
+        let queue = queues.get(&lost.queue).map(|queue| queue.definition());
+        tracing::error!(
+            queue = queue.map(|it| it.name.as_str()),
+            vhost = queue.map(|it| &*it.vhost),
+            seq = lost.seq,
+            segment = lost.segment,
+            offset = lost.offset,
+            "a message is lost to damage on disk"
+        );
+    }
     tracing::info!(
         messages = report.messages,
         segments = report.segments,

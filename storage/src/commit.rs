@@ -286,6 +286,14 @@ impl<G: Gather> Committer<G> {
         self.shared.mark_dirty(self.shared.open.lock(), false);
     }
 
+    /// While the log is stalled: looks at what waits to be written again, and at what was gathered
+    /// since. None if it is not stalled.
+    pub(crate) fn while_stalled<R>(&self, look: impl FnOnce(&G::Work, &G) -> R) -> Option<R> {
+        let engine = self.shared.engine.lock();
+        let open = self.shared.open.lock();
+        engine.stalled.then(|| look(&engine.work, &open.gather))
+    }
+
     /// Lets the thread write at once.
     pub(crate) fn hurry(&self) {
         let mut open = self.shared.open.lock();

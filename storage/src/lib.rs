@@ -31,8 +31,8 @@ pub use definitions::{CommandLog, Definitions, ViewOps};
 pub use dir::{DataDir, StorageId};
 pub use error::{LogError, OpenError};
 pub use log::{
-    Appended, Batch, Damage, LogOptions, MessageLog, Position, QueueId, ReadEnd, ReadError,
-    ReadLimit, RecoveredQueue, RecoveryReport, SegmentStats, Seq, Stored,
+    Appended, Batch, Damage, LogOptions, LostMessage, MessageLog, Position, QueueId, ReadEnd,
+    ReadError, ReadLimit, RecoveredQueue, RecoveryReport, SegmentStats, Seq, Stored,
 };
 
 /// What tests of this and other crates need: a disk in memory that can lose power.

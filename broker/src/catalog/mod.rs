@@ -18,6 +18,7 @@ mod check;
 mod command;
 pub mod definitions;
 mod exact;
+mod names;
 mod policy;
 mod recovery;
 mod settings;
@@ -35,6 +36,7 @@ pub use check::CatalogError;
 pub use command::{BindingDef, Command, DecodeError};
 pub use definitions::json::{from_table as json_from_table, to_table as table_from_json};
 pub use definitions::{Definitions, ImportReport};
+pub use names::queue_names;
 pub use policy::{
     ApplyTo, PolicyDef, TopicPermissionDef, UserLimit, UserLimits, VhostLimit, VhostLimits,
 };

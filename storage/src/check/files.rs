@@ -88,8 +88,7 @@ impl Loaded {
 
     /// Kind and body, as far as it is there, of the record that stood at `offset`.
     pub(super) fn claimed(&self, offset: usize) -> Option<(u8, &[u8])> {
-        let (kind, body) = claimed(&self.bytes, offset, self.seal)?;
-        Some((kind, &self.bytes[body]))
+        claimed(self.bytes.get(offset..)?, offset as u64, self.seal)
     }
 }
 

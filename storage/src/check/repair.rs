@@ -136,6 +136,14 @@ impl<'a> Work<'a> {
             let what = format!("{}: cut at {at}", file.path);
             self.done.actions.push(what);
         }
+        // A checkpoint says what was there before.
+        let checkpoint = join(LOG_DIR, &FileType::Checkpoint.name(segment));
+        match self.dir.disk().remove(&checkpoint) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(unwritable(&**self.dir.disk(), &checkpoint, error));
+            }
+            _ => {}
+        }
         self.change(&file.path, |on_disk| {
             for (offset, bytes) in &writes {
                 on_disk.write_at(bytes, *offset as u64)?;

@@ -171,14 +171,14 @@ pub(crate) fn length(bytes: &[u8], at: usize, base: u64, seal: FileSeal) -> Opti
     (word(header, 4) >> 8 == expected).then_some(padded(len as usize))
 }
 
-/// Kind and body, as far as it is there, of the record at `at`, if its header can be trusted.
-pub(crate) fn claimed(bytes: &[u8], at: usize, seal: FileSeal) -> Option<(u8, Range<usize>)> {
-    let header = bytes.get(at..at + RECORD_HEADER)?;
+/// Kind and body, as far as it is there, of the record that `bytes` begin with and that stood at
+/// `offset`, if its header can be trusted.
+pub(crate) fn claimed(bytes: &[u8], offset: u64, seal: FileSeal) -> Option<(u8, &[u8])> {
+    let (header, body) = bytes.split_at_checked(RECORD_HEADER)?;
     let (len, kind) = (word(header, 0), header[4]);
-    let (_, expected) = seal.at(at as u64, len_and_kind(len, kind));
-    let body = at + RECORD_HEADER;
-    let end = body.saturating_add(len as usize).min(bytes.len());
-    (word(header, 4) >> 8 == expected).then_some((kind, body..end))
+    let (_, expected) = seal.at(offset, len_and_kind(len, kind));
+    let end = body.len().min(len as usize);
+    (word(header, 4) >> 8 == expected).then_some((kind, &body[..end]))
 }
 
 /// CRC32C of length, kind and body; `record` ends with the body.

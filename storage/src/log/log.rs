@@ -200,8 +200,9 @@ impl MessageLog {
 
     /// Calls `see` for the messages of `queue` from number `from` to `to` that are not settled, in
     /// ascending order, until a limit is reached. Waits for what has been appended and is not yet
-    /// written, unless the log is stalled: then it is missed. What is appended or settled meanwhile
-    /// may be missed or seen. Reads from the disk: for a thread that may block, holding no lock.
+    /// written; while the log is stalled, an error if it is among these numbers
+    /// ([`ReadError::NotWritten`]). What is appended or settled meanwhile may be missed or seen.
+    /// Reads from the disk: for a thread that may block, holding no lock.
     pub fn read(
         &self,
         queue: QueueId,
@@ -211,9 +212,14 @@ impl MessageLog {
         see: &mut dyn FnMut(Stored<'_>),
     ) -> Result<ReadEnd, ReadError> {
         let core = &*self.inner.core;
-        match core.wait_applied(core.commit.end(), true) {
-            Ok(()) | Err(LogError::Stalled(_)) => {}
-            Err(error) => return Err(ReadError::NotWritten(error.to_string())),
+        let end = core.commit.end();
+        while let Err(error) = core.wait_applied(end, true) {
+            let stalled = matches!(error, LogError::Stalled(_));
+            match core.is_waiting(queue, from, to).filter(|_| stalled) {
+                Some(false) => break,
+                None if stalled => {} // It goes on.
+                _ => return Err(ReadError::NotWritten(error.to_string())),
+            }
         }
         core.read(queue, from, to, limit, see)
     }
@@ -415,6 +421,16 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Whether any of these messages waits for a stalled log; none if it is not stalled.
+    fn is_waiting(&self, queue: QueueId, from: Seq, to: Seq) -> Option<bool> {
+        self.commit.while_stalled(|work, gathered| {
+            work.ops.iter().chain(&gathered.ops).any(|op| {
+                matches!(op, Op::Message { queue: of, seq, .. }
+                    if *of == queue && (from..=to).contains(seq))
+            })
+        })
     }
 
     fn stands(&self, queue: QueueId, seq: Seq) -> Option<Slot> {

@@ -45,7 +45,7 @@ pub use batch::Batch;
 pub use log::{Appended, LogOptions, MessageLog};
 pub use read::{ReadEnd, ReadError, ReadLimit, Stored};
 pub(crate) use recovery::header_error;
-pub use recovery::{Damage, RecoveredQueue, RecoveryReport};
+pub use recovery::{Damage, LostMessage, RecoveredQueue, RecoveryReport};
 pub use segments::SegmentStats;
 
 /// Where a batch ends in the log: `segment << 32 | offset`. Grows only; 0 is before everything.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::blocks::Slot;
 use super::checkpoint;
+use super::codec;
 use super::delivered;
 use super::index::Index;
 use super::marks::Marks;
@@ -22,6 +23,7 @@ use super::{QueueId, Seq};
 use crate::dir::{DataDir, LOG_DIR, corrupt, unreadable, unwritable};
 use crate::disk::{self, Disk, DiskFile, join};
 use crate::error::OpenError;
+use crate::framing::record::claimed;
 use crate::framing::{FileHeader, FileType, HEADER_BYTES, HeaderError, Seal};
 
 /// Bytes that were written once and are no longer what was written.
@@ -33,6 +35,22 @@ pub struct Damage {
     pub offset: u64,
     /// How many bytes.
     pub len: u64,
+}
+
+/// How much of damaged bytes is looked at for what they held.
+const DAMAGED_BYTES: u64 = 64 << 10;
+
+/// A message that damage has cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostMessage {
+    /// Its queue.
+    pub queue: QueueId,
+    /// Its number.
+    pub seq: Seq,
+    /// The segment it stood in.
+    pub segment: u32,
+    /// Where its record stood there.
+    pub offset: u64,
 }
 
 /// What was found when the log was opened.
@@ -48,6 +66,9 @@ pub struct RecoveryReport {
     pub cut_tail_bytes: u64,
     /// What cannot be read any more.
     pub damaged: Vec<Damage>,
+    /// The messages that were there, as far as the damaged bytes still say so, and that are neither
+    /// settled nor anywhere else.
+    pub lost: Vec<LostMessage>,
     /// Every queue the log names, in the order of their numbers. What the caller does not want of
     /// them (the queue is unknown) it must settle, or its segments stay.
     pub queues: Vec<RecoveredQueue>,
@@ -84,6 +105,7 @@ pub(super) struct Recovered {
 
 struct Recovery<'a> {
     disk: &'a dyn Disk,
+    seal: Seal,
     marks: Marks,
     result: Recovered,
 }
@@ -99,6 +121,7 @@ pub(super) fn recover(
     let newest = segments.pop().unwrap_or(0);
     let mut recovery = Recovery {
         disk: &*disk,
+        seal: Seal::new(dir.storage_id()),
         marks: Marks::default(),
         result: Recovered {
             index,
@@ -278,6 +301,21 @@ impl Recovery<'_> {
             tracing::error!(
                 "segment {segment} has {len} damaged bytes at {offset}, which are skipped"
             );
+            let mut held = Vec::new();
+            let seal = self.seal.file(FileType::Segment, segment.into());
+            let mut bytes = vec![0; len.min(DAMAGED_BYTES) as usize];
+            let read = loaded.file.read_at(&mut bytes, offset).unwrap_or(0);
+            if let Some((kind, body)) = claimed(&bytes[..read], offset, seal) {
+                codec::targets_of_damaged(kind, body, &mut held);
+            }
+            report
+                .lost
+                .extend(held.into_iter().map(|(queue, seq)| LostMessage {
+                    queue,
+                    seq,
+                    segment,
+                    offset,
+                }));
             report.damaged.push(Damage {
                 segment,
                 offset,
@@ -314,6 +352,13 @@ impl Recovery<'_> {
             .report
             .damaged
             .sort_unstable_by_key(|damage| (damage.segment, damage.offset));
+        let (marks, index) = (&self.marks.queues, &mut result.index);
+        result.report.lost.retain(|lost| {
+            let settled = marks
+                .get(&lost.queue)
+                .is_some_and(|marks| marks.dead_by(lost.seq).is_some());
+            !settled && index.get(lost.queue, lost.seq).is_none()
+        });
         let mut ids: Vec<QueueId> = self.marks.queues.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {

@@ -303,3 +303,21 @@ fn threads_share_syncs_on_a_real_disk() {
     }
     log.close().unwrap();
 }
+
+/// Whatever the fan-out, the body is written once.
+#[test]
+fn a_message_to_fifty_queues_costs_little_more_than_its_body() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, 1 << 30);
+    let (body, address, mut batch) = ([7; 1024], [7; 40], Batch::new());
+    for seq in 1..=100 {
+        let targets: Vec<_> = (1..=50).map(|queue| (QueueId(queue), seq)).collect();
+        batch.message(1_700_000_000_000, 1, 1024, &targets, &[&address, &body]);
+        log.append(&mut batch, true).unwrap();
+    }
+    log.close().unwrap();
+    let segments = disk.files().into_iter();
+    let segments = segments.filter(|(path, _)| path.ends_with(".wlog"));
+    let written: usize = segments.map(|(_, bytes)| bytes.len()).sum();
+    assert!(written * 10 < 100 * body.len() * 12, "{written} bytes");
+}

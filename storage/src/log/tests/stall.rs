@@ -69,6 +69,9 @@ fn a_failure_confirms_nothing_until_it_is_over() {
             seen.push(matches!(stored, Stored::Message { seq: 1, .. }));
         });
         assert_eq!((end.unwrap(), seen), (ReadEnd::All, vec![true]));
+        // What waits to be written is not taken for lost.
+        let end = log.read(QueueId(1), 0, 2, NO_LIMIT, &mut |_| {});
+        assert!(matches!(end, Err(ReadError::NotWritten(_))), "{end:?}");
         retries(&disk);
         assert!(!log.commit_here(third));
         assert_eq!(log.durable_up_to(), first);
