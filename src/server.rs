@@ -39,6 +39,8 @@ pub(crate) struct Limits {
     pub(crate) connection_max: Option<usize>,
     /// Consumers on one channel.
     pub(crate) consumer_max_per_channel: Option<usize>,
+    /// How long a delivery may stay unacked by default, milliseconds; `None` is no limit.
+    pub(crate) consumer_timeout_ms: Option<u64>,
     /// Prefetch of consumers that did not ask for one.
     pub(crate) default_prefetch: u32,
     /// From accept to open-ok.
@@ -162,6 +164,11 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     let bound = listeners.addresses();
     tokio::spawn(tls::watch_files(listeners.tls_servers(), stopped.clone()));
     tokio::spawn(run_timers(Arc::clone(&broker), stopped.clone()));
+    tokio::spawn(watch_deliveries(
+        Arc::clone(&broker),
+        context.limits.consumer_timeout_ms,
+        stopped.clone(),
+    ));
     let monitor = Arc::new(boot::monitor(&config));
     broker.set_alarms(monitor.sample());
     tokio::spawn(boot::watch_resources(
@@ -241,6 +248,7 @@ fn limits(config: &Config) -> Limits {
         channel_max: limits.channel_max,
         channel_max_per_node: limits.channel_max_per_node.unwrap_or(0),
         connection_max: limits.connection_max.map(|limit| limit as usize),
+        consumer_timeout_ms: limits.consumer_timeout_ms.map(u64::from),
         consumer_max_per_channel: limits.consumer_max_per_channel.map(|limit| limit as usize),
         default_prefetch: 0,
         handshake_timeout: limits.handshake_timeout,
@@ -312,6 +320,26 @@ async fn run_timers(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep(wait) => {}
             () = earlier.notified() => {}
             _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Looks for deliveries that were not acked in time, all connections in one go: neither a timer nor
+/// a task for each. Small timeouts are looked after more often.
+async fn watch_deliveries(
+    broker: Arc<Broker>,
+    timeout_ms: Option<u64>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let every = (timeout_ms.unwrap_or(u64::MAX) / 4).clamp(500, 10_000);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(every)) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        let now_ms = clock::now_ms();
+        for connection in broker.connections() {
+            connection.check_deliveries(now_ms);
         }
     }
 }

@@ -62,6 +62,8 @@ pub struct Shared {
 pub trait ConnectionHandle: Send + Sync {
     /// The alarms changed: block or unblock publishing.
     fn alarms_changed(&self);
+    /// Looks for deliveries that were not acknowledged in time.
+    fn check_deliveries(&self, _now_ms: u64) {}
     /// Close it with this error (an operator's wish, a deleted vhost or user).
     fn close(&self, error: ReplyError);
     /// Its name: `peer:port -> local:port`.

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use warren_amqp::{FieldTable, TableRef, table_from_fields};
-use warren_exchanges::{Destination, ExchangeKind, RoutingTable};
+use warren_amqp::{FieldTable, Properties, TableRef, table_from_fields};
+use warren_exchanges::{Destination, ExchangeKind, ExchangeType, RoutingTable};
 
 use crate::route::lookup;
 use crate::vhost::Vhost;
@@ -57,8 +57,12 @@ impl Vhost {
     pub fn explain(&self, exchange: &str, key: &str, headers: &FieldTable) -> Explanation {
         let table = table_from_fields(headers);
         let headers = TableRef::new(&table);
-        let (targets, _) = lookup(self, exchange, &[key], Some(headers));
-        let mut queues: Vec<String> = targets.iter().map(|q| q.name().to_owned()).collect();
+        let properties = Properties {
+            headers: Some(headers),
+            ..Properties::default()
+        };
+        let (found, _) = lookup(self, exchange, &[key], &properties);
+        let mut queues: Vec<String> = found.routed().map(|q| q.name().to_owned()).collect();
         queues.sort_unstable();
         if exchange.is_empty() {
             let hops = vec![default_hop(key, !queues.is_empty())];
@@ -92,6 +96,8 @@ impl Vhost {
                 note: "There is no such exchange.".to_owned(),
             };
         };
+        let routes_as = ExchangeType::new(exchange.kind, &exchange.arguments)
+            .map_or(exchange.kind, |found| found.routes_as());
         let mut bindings: Vec<Verdict> = self
             .routing()
             .bindings_from(name)
@@ -100,14 +106,14 @@ impl Vhost {
                     Destination::Queue(queue) => (queue.0.name().to_owned(), true),
                     Destination::Exchange(name) => (name.clone(), false),
                 };
-                let matched = alone(exchange.kind, binding.routing_key, binding.arguments, key, headers)
+                let matched = alone(routes_as, binding.routing_key, binding.arguments, key, headers)
                     // Types that choose among their bindings: the choice was made above.
                     && (!to_queue || reached.contains(&destination));
                 Verdict {
                     why: if matched {
                         String::new()
                     } else {
-                        why_not(exchange.kind, binding.routing_key, key)
+                        why_not(routes_as, binding.routing_key, key)
                     },
                     destination,
                     to_queue,

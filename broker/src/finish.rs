@@ -8,9 +8,9 @@ use warren_storage::Batch;
 use crate::broker::Broker;
 use crate::dead_letter::{Death, DeathReason, dead_letter_header, extra_keys, is_cycle};
 use crate::message::{Chunk, FLAG_BCC, FLAG_EXPIRES, Message, Meta};
-use crate::publish::{paged_only, record};
-use crate::queue::{Logged, Queue};
-use crate::route::lookup;
+use crate::publish::{lasting as lasting_meta, paged_only, record};
+use crate::queue::Logged;
+use crate::route::{Found, lookup};
 use crate::stats::add;
 use crate::turn::{Dead, Turn};
 use crate::vhost::Vhost;
@@ -25,6 +25,9 @@ impl Broker {
         while !turn.is_idle() {
             while let Some(dead) = turn.dead.pop_front() {
                 self.dead_letter(dead, turn);
+            }
+            for replay in std::mem::take(&mut turn.replays) {
+                self.replay(replay, turn);
             }
             for (deadline, queue) in std::mem::take(&mut turn.deadlines) {
                 self.timers().set(deadline, &queue);
@@ -50,7 +53,9 @@ impl Broker {
     /// Expires what is due at the turn's time.
     pub fn tick(&self, turn: &mut Turn) {
         for queue in self.timers().take_due(turn.now_ms(), DUE_AT_ONCE) {
-            if queue.expire(turn)
+            if queue.is_delay_store() {
+                self.release(&queue, turn);
+            } else if queue.expire(turn)
                 && let Some(vhost) = self.vhost(&queue.definition().vhost)
             {
                 let _ = vhost.remove_queue(&queue, true, false, turn);
@@ -83,14 +88,13 @@ impl Broker {
             };
             let exists = exchange.is_empty() || vhost.exchange(exchange).is_ok();
             if let (true, Ok(header)) = (exists, dead_letter_header(message.header(), &death)) {
-                let targets = dead_targets(&vhost, exchange, key, message, &header);
+                let mut found = dead_targets(&vhost, exchange, key, message, &header);
                 let key = key.unwrap_or(message.routing_key());
-                let n = targets.len();
-                let targets: Vec<Arc<Queue>> = targets
-                    .into_iter()
-                    .filter(|target| !is_cycle(&header, target.name()))
-                    .collect();
-                if targets.len() < n {
+                let n = found.targets.len();
+                found
+                    .targets
+                    .retain(|target| !is_cycle(&header, target.name()));
+                if found.targets.len() < n {
                     tracing::warn!(
                         queue = queue.name(),
                         vhost = %vhost.name(),
@@ -106,7 +110,7 @@ impl Broker {
                 let mut address = Vec::new();
                 make_address(&mut address, exchange, key);
                 let chunk = Chunk::single(&address, &header, message.body(), meta, turn.now_ms());
-                self.enqueue_single(&chunk, &targets, turn);
+                self.enqueue_single(&chunk, &found, turn);
             }
         }
         if entry.logged() {
@@ -125,14 +129,18 @@ impl Broker {
         add(counter, 1);
     }
 
-    /// Enqueues the one message of `chunk` in each of `targets`, logged where it must be.
-    fn enqueue_single(&self, chunk: &Arc<Chunk>, targets: &[Arc<Queue>], turn: &mut Turn) {
+    /// Brings the one message of `chunk` everywhere it goes, logged where it must be.
+    pub(crate) fn enqueue_single(&self, chunk: &Arc<Chunk>, found: &Found, turn: &mut Turn) {
+        for history in &found.histories {
+            history.remember(chunk, 0, 1);
+        }
+        let targets = &found.targets;
         let (meta, parts) = (chunk.meta(0), chunk.parts(0));
         let (mut lasting, mut paged) = (Vec::new(), Vec::new());
         let mut numbered = Vec::with_capacity(targets.len());
         for queue in targets {
             let seq = queue.reserve_seqs(1);
-            let logged = if queue.durable() && meta.persistent() {
+            let logged = if queue.durable() && (queue.stores_all() || meta.persistent()) {
                 lasting.push((queue.id(), seq));
                 Logged::All
             } else if queue.pages() {
@@ -147,7 +155,7 @@ impl Broker {
         if !lasting.is_empty() || !paged.is_empty() {
             let mut log = Batch::new();
             let now_ms = turn.now_ms();
-            record(&mut log, &lasting, meta, parts, now_ms);
+            record(&mut log, &lasting, lasting_meta(meta), parts, now_ms);
             record(&mut log, &paged, paged_only(meta), parts, now_ms);
             in_log = self.log().append(&mut log, false).is_ok();
         }
@@ -167,18 +175,20 @@ fn dead_targets(
     key: Option<&str>,
     message: &Message,
     header: &[u8],
-) -> Vec<Arc<Queue>> {
-    let headers = |header| {
+) -> Found {
+    let properties = |header| {
         let properties = parse_content_header(header).and_then(|h| parse_properties(h.properties));
-        properties.ok().and_then(|properties| properties.headers)
+        properties.unwrap_or_default()
     };
     let extra = match key {
         Some(_) => None,
-        None => extra_keys(headers(message.header())).ok().flatten(),
+        None => extra_keys(properties(message.header()).headers)
+            .ok()
+            .flatten(),
     };
     let mut keys = vec![key.unwrap_or(message.routing_key())];
     if let Some(extra) = &extra {
         keys.extend(extra.cc.iter().chain(&extra.bcc).map(String::as_str));
     }
-    lookup(vhost, exchange, &keys, headers(header)).0
+    lookup(vhost, exchange, &keys, &properties(header)).0
 }

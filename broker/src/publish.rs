@@ -12,7 +12,7 @@ use warren_storage::{Batch, Position, QueueId, Seq};
 
 use crate::broker::Broker;
 use crate::ids::ConsumerId;
-use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PAGED, Message, Meta};
+use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PAGED, FLAG_PERSISTENT, Message, Meta};
 use crate::queue::{Entry, Logged, Queue};
 use crate::route::Route;
 use crate::stats::{Event, NodeStats, Sizes, add};
@@ -27,9 +27,9 @@ struct Run {
     channel: u16,
     /// Publish sequence number of the first one; 0 when the channel is not in confirm mode.
     first_confirm: u64,
-    /// Messages, including unroutable ones, that are not in the chunk.
+    /// Messages, including those nobody keeps, that are not in the chunk.
     n: u32,
-    /// First message in the chunk; meaningless when unroutable.
+    /// First message in the chunk; meaningless when nobody keeps them.
     start: u32,
     /// Unroutable and mandatory: the publisher got them back.
     returned: bool,
@@ -74,6 +74,8 @@ struct Slot {
     durable: bool,
     /// The others go to the log too, because the queue does not keep them in memory.
     pages: bool,
+    /// Every message is stored, whatever its publisher asked for.
+    stores_all: bool,
 }
 
 /// The target queues of a batch.
@@ -140,22 +142,28 @@ impl PublishBatch {
     ) {
         let start = self.chunk.len();
         self.sizes.add(parts[2].len());
-        if !route.is_unroutable() {
+        if !route.is_void() {
             self.chunk.push(parts[0], parts[1], parts[2], meta);
         }
         self.push_run(route, channel, confirm, start, false);
     }
 
-    /// Adds an unroutable message that its publisher gets back: it is counted and confirmed.
+    /// Adds an unroutable message that its publisher gets back: it is counted and confirmed, and
+    /// kept where an exchange remembers it or holds it back.
     pub fn push_returned(
         &mut self,
         route: &Arc<Route>,
         channel: u16,
         confirm: u64,
-        body_len: usize,
+        parts: [&[u8]; 3],
+        meta: Meta,
     ) {
-        self.sizes.add(body_len);
-        self.push_run(route, channel, confirm, self.chunk.len(), true);
+        let start = self.chunk.len();
+        self.sizes.add(parts[2].len());
+        if !route.is_void() {
+            self.chunk.push(parts[0], parts[1], parts[2], meta);
+        }
+        self.push_run(route, channel, confirm, start, true);
     }
 
     fn push_run(
@@ -199,7 +207,7 @@ impl PublishBatch {
     ) {
         debug_assert!(self.runs.is_empty(), "a large message stands alone");
         self.sizes.add(data.len() - address_len - header_len);
-        if !route.is_unroutable() {
+        if !route.is_void() {
             self.chunk = Chunk::assembled(data, address_len, header_len, meta);
         }
         let route = Arc::clone(route);
@@ -234,6 +242,7 @@ impl PublishBatch {
             slot.next_seq = slot.first_seq;
             slot.durable = slot.queue.durable();
             slot.pages = slot.queue.pages();
+            slot.stores_all = slot.queue.stores_all();
         }
     }
 
@@ -259,7 +268,7 @@ impl PublishBatch {
                 self.paged.clear();
                 for slot in slots {
                     let slot = &mut self.slots.list[*slot as usize];
-                    if persistent && slot.durable {
+                    if slot.durable && (persistent || slot.stores_all) {
                         slot.logged += 1;
                         self.targets.push((slot.queue.id(), slot.next_seq));
                     } else if slot.pages {
@@ -270,7 +279,7 @@ impl PublishBatch {
                 let (meta, parts) = (chunk.meta(index), chunk.parts(index));
                 if !self.targets.is_empty() {
                     self.lasting = true;
-                    record(&mut self.log, &self.targets, meta, parts, now_ms);
+                    record(&mut self.log, &self.targets, lasting(meta), parts, now_ms);
                 }
                 if !self.paged.is_empty() {
                     record(&mut self.log, &self.paged, paged_only(meta), parts, now_ms);
@@ -321,6 +330,15 @@ impl PublishBatch {
         node.sizes.add(&std::mem::take(&mut self.sizes));
     }
 
+    /// Has exchanges that remember their messages do so.
+    fn remember(&self, chunk: &Arc<Chunk>) {
+        for run in &self.runs {
+            for history in run.route.histories() {
+                history.remember(chunk, run.start, run.n);
+            }
+        }
+    }
+
     fn outcome(&mut self, position: Position) {
         for run in &self.runs {
             if run.first_confirm == 0 {
@@ -334,7 +352,7 @@ impl PublishBatch {
                 nack: false,
             };
             let mut first = run.first_confirm;
-            if !run.route.is_unroutable() && !self.rejected.is_empty() {
+            if !run.route.targets().is_empty() && !self.rejected.is_empty() {
                 for index in self
                     .rejected
                     .iter()
@@ -402,6 +420,7 @@ impl Slots {
             logged: 0,
             durable: false,
             pages: false,
+            stores_all: false,
         });
         if index == FEW_SLOTS {
             let all = self.list.iter().enumerate();
@@ -491,6 +510,7 @@ impl Broker {
         turn: &mut Turn,
     ) {
         batch.rejected.clear();
+        batch.remember(chunk);
         for slot in &batch.slots.list {
             let written = if logged { slot.logged } else { 0 };
             slot.queue.count_published(slot.n, written);
@@ -537,8 +557,17 @@ impl Slot {
         match (in_log, self.pages, self.durable) {
             (false, ..) | (true, false, false) => Logged::None,
             (true, true, _) => Logged::All,
+            (true, false, true) if self.stores_all => Logged::All,
             (true, false, true) => Logged::Persistent,
         }
+    }
+}
+
+/// What is written of a message that is to survive a restart, also if only its queue says so.
+pub(crate) fn lasting(meta: Meta) -> Meta {
+    Meta {
+        flags: meta.flags | FLAG_PERSISTENT,
+        ..meta
     }
 }
 

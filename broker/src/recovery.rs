@@ -6,14 +6,18 @@ use std::sync::atomic::Ordering;
 use dashmap::DashMap;
 use rustc_hash::FxHashMap;
 use warren_exchanges::{Destination, ExchangeKind};
-use warren_storage::{Batch, DataDir, Durability, LogOptions, MessageLog, OpenError, QueueId};
+use warren_storage::{
+    Batch, DataDir, Durability, LogOptions, MessageLog, OpenError, QueueId, ReadEnd, ReadError,
+    ReadLimit, RecoveredQueue, Stored,
+};
 
 use crate::arguments::{alternate_exchange, parse_queue_arguments};
 use crate::broker::{Broker, Shared};
-use crate::message::{FLAG_PAGED, FLAG_PERSISTENT};
+use crate::delay::{DelayStore, store_of};
+use crate::message::{Chunk, FLAG_PAGED, FLAG_PERSISTENT, Message};
 use crate::pager::reader;
 use crate::publish::read_record;
-use crate::queue::{Queue, QueueDefinition, QueueHandle};
+use crate::queue::{Entry, Queue, QueueDefinition, QueueHandle};
 use crate::stats::ExchangeStats;
 use crate::turn::Turn;
 use crate::vhost::{BindingRequest, Exchange, Vhost, is_durable};
@@ -71,6 +75,10 @@ pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<
             auto_delete: def.auto_delete,
             owner: None,
         };
+        if let Some(exchange) = store_of(queue, &def.arguments) {
+            vhost.restore_delay_store(exchange, definition, def.arguments.clone(), now_ms);
+            continue;
+        }
         let parsed =
             parse_queue_arguments(queue, name, &def.arguments, true, false, def.auto_delete);
         match parsed {
@@ -97,7 +105,23 @@ pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<
             },
         );
     }
+    drop(state);
+    give_delay_stores(&vhost, now_ms);
     vhost
+}
+
+/// Delayed exchanges that came with an import have no store yet.
+fn give_delay_stores(vhost: &Arc<Vhost>, now_ms: u64) {
+    let mut turn = Turn::new(now_ms);
+    for exchange in vhost.exchanges() {
+        if exchange.kind != ExchangeKind::Delayed {
+            continue;
+        }
+        let made = vhost.create_delay_store(&exchange.name, exchange.durable, &mut turn);
+        if let Err(error) = made {
+            tracing::error!(exchange = exchange.name, vhost = %vhost.name(), %error, "no store");
+        }
+    }
 }
 
 fn install(vhost: &Arc<Vhost>, request: BindingRequest) {
@@ -125,6 +149,51 @@ pub(crate) fn log_options() -> LogOptions {
     }
 }
 
+/// All that the store of a delayed exchange holds; what cannot be read any more is settled in
+/// `settled`.
+fn read_store(
+    log: &MessageLog,
+    found: &RecoveredQueue,
+    settled: &mut Batch,
+) -> Result<Vec<Entry>, ReadError> {
+    let limit = ReadLimit {
+        messages: 4096,
+        bytes: 1 << 20,
+    };
+    let (mut entries, mut lost, mut from) = (Vec::new(), Vec::new(), 0);
+    let mut see = |stored: Stored<'_>| {
+        let (seq, read) = match stored {
+            Stored::Message {
+                seq,
+                enqueued_ms,
+                flags,
+                payload,
+            } => (
+                seq,
+                read_record(flags, payload).map(|read| (enqueued_ms, read)),
+            ),
+            Stored::Lost { seq, .. } => (seq, None),
+        };
+        let Some((enqueued_ms, (meta, [address, header, body]))) = read else {
+            tracing::error!(
+                queue = found.queue.0,
+                seq,
+                "a delayed message is damaged and lost"
+            );
+            return lost.push(seq);
+        };
+        let chunk = Chunk::single(address, header, body, meta, enqueued_ms);
+        entries.push(DelayStore::entry(seq, Message::new(&chunk, 0), true));
+    };
+    while let ReadEnd::Next(next) = log.read(found.queue, from, found.highest, limit, &mut see)? {
+        from = next;
+    }
+    for seq in lost {
+        settled.settle(found.queue, seq);
+    }
+    Ok(entries)
+}
+
 /// Opens the commit log and tells the queues what it holds for them. Nothing is loaded.
 pub(crate) fn recover_messages(
     shared: &Shared,
@@ -132,7 +201,11 @@ pub(crate) fn recover_messages(
     durability: Durability,
     vhosts: &DashMap<String, Arc<Vhost>>,
 ) -> Result<MessageLog, OpenError> {
-    let all = vhosts.iter().flat_map(|vhost| vhost.queues());
+    let all = vhosts.iter().flat_map(|vhost| {
+        let mut all = vhost.queues();
+        all.extend(vhost.delay_stores());
+        all
+    });
     let queues: FxHashMap<QueueId, Arc<Queue>> = all.map(|queue| (queue.id(), queue)).collect();
     let options = LogOptions {
         durability,
@@ -142,6 +215,10 @@ pub(crate) fn recover_messages(
     // With definitions lost to damage, an unknown queue may be one of the lost: keep its messages.
     let keep_unknown = !shared.catalog.damage().is_empty();
     let mut settled = Batch::new();
+    let unreadable = |error| OpenError::Unreadable {
+        path: dir.path(),
+        source: std::io::Error::other::<ReadError>(error),
+    };
     for found in &report.queues {
         if is_durable(found.queue) {
             // A number the log knows is never given out again, even if its declare was lost.
@@ -157,14 +234,14 @@ pub(crate) fn recover_messages(
             continue;
         };
         queue.number_above(found.highest);
+        if queue.is_delay_store() {
+            let entries = read_store(&log, found, &mut settled).map_err(unreadable)?;
+            queue.recover_delayed(entries);
+            continue;
+        }
         if let Some(max) = queue.max_priority() {
             let see = |levels: &[(u8, u64)]| queue.recover_levels(levels);
-            reader::levels(&log, found.queue, found.highest, max, see).map_err(|error| {
-                OpenError::Unreadable {
-                    path: dir.path(),
-                    source: std::io::Error::other(error),
-                }
-            })?;
+            reader::levels(&log, found.queue, found.highest, max, see).map_err(unreadable)?;
         }
         queue.recover(found);
     }
@@ -197,6 +274,9 @@ pub(crate) fn start_timers(broker: &Broker, now_ms: u64) {
     for vhost in broker.vhosts() {
         for queue in vhost.queues() {
             queue.touch(&mut turn);
+        }
+        for store in vhost.delay_stores() {
+            store.plan_release(&mut turn);
         }
     }
     broker.finish(&mut turn);

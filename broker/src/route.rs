@@ -8,12 +8,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use warren_amqp::{Properties, ReplyError, TableRef, split_address};
-use warren_exchanges::ExchangeKind;
+use warren_amqp::{Properties, ReplyError, split_address};
+use warren_exchanges::{Envelope, ExchangeKind, Routes};
 
 use crate::auth::Access;
 use crate::dead_letter::extra_keys;
-use crate::queue::{Queue, QueueHandle};
+use crate::history::{History, not_to_be_stored};
+use crate::queue::Queue;
 use crate::session::Session;
 use crate::stats::ExchangeStats;
 use crate::vhost::Vhost;
@@ -31,30 +32,70 @@ const TARGETS_MAX: usize = 64 * 1024;
 #[derive(Default)]
 pub struct Route {
     address: Box<[u8]>,
-    targets: Vec<Arc<Queue>>,
-    by_headers: bool,
+    found: Found,
+    per_message: bool,
     /// What went through its exchange.
     exchange: Option<Arc<ExchangeStats>>,
 }
 
+/// Where a message goes.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The queues, each once; the stores of delayed exchanges stand at the end.
+    pub(crate) targets: Vec<Arc<Queue>>,
+    /// How many of them are stores of delayed exchanges.
+    pub(crate) delays: usize,
+    /// What exchanges on the way remember.
+    pub(crate) histories: Vec<Arc<History>>,
+}
+
+impl Found {
+    /// The queues the message reaches now: no stores.
+    pub(crate) fn routed(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        let n = self.targets.len() - self.delays;
+        self.targets.iter().take(n)
+    }
+}
+
 impl Route {
-    /// Whether message headers decide too: [`RouteCache::refine`] must be asked.
-    pub fn by_headers(&self) -> bool {
-        self.by_headers
+    /// The route of one message, for publishing it at once.
+    pub(crate) fn found(found: Found) -> Self {
+        Self {
+            found,
+            per_message: true,
+            ..Self::default()
+        }
     }
 
-    /// The target queues, each once.
+    /// Whether more than the address decides: [`RouteCache::refine`] must be asked for each
+    /// message.
+    pub fn per_message(&self) -> bool {
+        self.per_message
+    }
+
+    /// The target queues, each once, and the stores of delayed exchanges that hold the message.
     pub fn targets(&self) -> &[Arc<Queue>] {
-        &self.targets
+        &self.found.targets
     }
 
     pub(crate) fn exchange(&self) -> Option<&Arc<ExchangeStats>> {
         self.exchange.as_ref()
     }
 
-    /// Whether the message goes nowhere.
+    /// Whether the publisher is to be told that the message goes nowhere. What is only delayed or
+    /// remembered has not been routed.
     pub fn is_unroutable(&self) -> bool {
-        self.targets.is_empty()
+        self.found.targets.len() == self.found.delays
+    }
+
+    /// Whether nobody keeps the message.
+    pub(crate) fn is_void(&self) -> bool {
+        self.found.targets.is_empty() && self.found.histories.is_empty()
+    }
+
+    /// What exchanges on the way remember.
+    pub(crate) fn histories(&self) -> &[Arc<History>] {
+        &self.found.histories
     }
 }
 
@@ -112,24 +153,26 @@ impl RouteCache {
         let route = Arc::new(route);
         self.last_cacheable = cacheable;
         if cacheable {
-            self.targets += route.targets.len();
+            self.targets += route.targets().len();
             if self.routes.len() >= ROUTES_MAX || self.targets > TARGETS_MAX {
                 self.routes.clear();
-                self.targets = route.targets.len();
+                self.targets = route.targets().len();
             }
             self.routes.insert(address.into(), Arc::clone(&route));
         }
         Ok(route)
     }
 
-    /// `route` as message headers change it: CC and BCC keys, and exchanges that match headers.
+    /// `route` as a message's properties change it: CC and BCC keys, exchanges that look at more
+    /// than keys, or draw lots, or must not remember it.
     pub fn refine(
         vhost: &Vhost,
         route: &Arc<Route>,
         properties: &Properties<'_>,
     ) -> Result<Arc<Route>, ReplyError> {
         let extra = extra_keys(properties.headers)?;
-        if extra.is_none() && !route.by_headers {
+        let forgotten = !route.found.histories.is_empty() && not_to_be_stored(properties.headers);
+        if extra.is_none() && !route.per_message && !forgotten {
             return Ok(Arc::clone(route));
         }
         let (exchange, key) = address_strs(&route.address);
@@ -137,11 +180,14 @@ impl RouteCache {
         if let Some(extra) = &extra {
             keys.extend(extra.cc.iter().chain(&extra.bcc).map(String::as_str));
         }
-        let (targets, _) = lookup(vhost, exchange, &keys, properties.headers);
+        let (mut found, _) = lookup(vhost, exchange, &keys, properties);
+        if not_to_be_stored(properties.headers) {
+            found.histories.clear();
+        }
         Ok(Arc::new(Route {
             address: route.address.clone(),
-            targets,
-            by_headers: true,
+            found,
+            per_message: true,
             exchange: route.exchange.clone(),
         }))
     }
@@ -162,14 +208,14 @@ fn find(vhost: &Vhost, session: &mut Session, address: &[u8]) -> Result<(Route, 
     if found.kind == ExchangeKind::Topic {
         session.check_topic(Access::Write, exchange, key)?;
     }
-    let (targets, cacheable) = lookup(vhost, exchange, &[key], None);
+    let (goes, cacheable) = lookup(vhost, exchange, &[key], &Properties::default());
     // A default-exchange miss is not remembered: declaring a queue does not move the generation.
-    let remember = !(exchange.is_empty() && targets.is_empty());
+    let remember = !(exchange.is_empty() && goes.targets.is_empty());
     Ok((
         Route {
             address: address.into(),
-            targets,
-            by_headers: !cacheable,
+            found: goes,
+            per_message: !cacheable,
             exchange: Some(Arc::clone(&found.stats)),
         },
         remember,
@@ -181,8 +227,8 @@ pub(crate) fn lookup(
     vhost: &Vhost,
     exchange: &str,
     keys: &[&str],
-    headers: Option<TableRef<'_>>,
-) -> (Vec<Arc<Queue>>, bool) {
+    properties: &Properties<'_>,
+) -> (Found, bool) {
     if exchange.is_empty() {
         let mut targets: Vec<Arc<Queue>> = Vec::with_capacity(1);
         for key in keys {
@@ -192,14 +238,43 @@ pub(crate) fn lookup(
                 targets.push(queue);
             }
         }
-        return (targets, true);
+        let found = Found {
+            targets,
+            ..Found::default()
+        };
+        return (found, true);
     }
-    let mut found: Vec<QueueHandle> = Vec::new();
-    let outcome = vhost.routing().route(exchange, keys, headers, &mut found);
-    (
-        found.into_iter().map(|handle| handle.0).collect(),
-        outcome.cacheable,
-    )
+    let envelope = Envelope {
+        keys,
+        headers: properties.headers,
+        correlation_id: properties.correlation_id,
+        message_id: properties.message_id,
+        timestamp: properties.timestamp,
+        draw: vhost.draw(),
+    };
+    let mut routes = Routes::default();
+    let outcome = vhost
+        .routing()
+        .route_message(exchange, &envelope, &mut routes);
+    let queues = routes.queues.into_iter().map(|handle| handle.0);
+    let mut found = Found {
+        targets: queues.collect(),
+        ..Found::default()
+    };
+    let stores = routes
+        .delaying
+        .iter()
+        .filter_map(|name| vhost.delay_store(name));
+    let routed = found.targets.len();
+    found.targets.extend(stores);
+    found.delays = found.targets.len() - routed;
+    found.histories.extend(
+        routes
+            .remembering
+            .iter()
+            .filter_map(|name| vhost.history(name)),
+    );
+    (found, outcome.cacheable)
 }
 
 fn address_strs(address: &[u8]) -> (&str, &str) {

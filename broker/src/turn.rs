@@ -13,6 +13,7 @@ use warren_storage::{Batch, MessageLog, QueueId};
 
 use crate::dead_letter::DeathReason;
 use crate::queue::{Effects, Entry, Queue};
+use crate::release::Replay;
 
 /// A message that died in `queue`.
 pub(crate) struct Dead {
@@ -32,6 +33,7 @@ pub struct Turn {
     pub(crate) deadlines: Vec<(u64, Arc<Queue>)>,
     /// Queues that are gone: the timers forget them.
     pub(crate) gone: Vec<QueueId>,
+    pub(crate) replays: Vec<Replay>,
     catalog_index: u64,
 }
 
@@ -52,6 +54,7 @@ impl Turn {
             unused: Vec::new(),
             deadlines: Vec::new(),
             gone: Vec::new(),
+            replays: Vec::new(),
             catalog_index: 0,
         }
     }
@@ -79,6 +82,7 @@ impl Turn {
             && self.unused.is_empty()
             && self.deadlines.is_empty()
             && self.gone.is_empty()
+            && self.replays.is_empty()
     }
 
     /// The catalog command that must be durable before the replies of this turn may be sent;
@@ -123,6 +127,9 @@ impl Turn {
             self.log.settle(queue.id(), seq);
         }
         let dead_letters = !fx.dead.is_empty() && queue.dead_letter().is_some();
+        for (seq, count) in fx.counts.drain(..) {
+            self.log.delivery_count(queue.id(), seq, count);
+        }
         for (entry, reason) in fx.dead.drain(..) {
             // Without its bytes it died while there was no dead-letter exchange.
             if dead_letters && entry.message.is_present() {

@@ -70,6 +70,11 @@ impl IdSet {
         self.members.iter().map(|member| member.id)
     }
 
+    /// The member at a place below [`IdSet::len`]; which one that is changes with every removal.
+    pub(crate) fn at(&self, place: usize) -> u32 {
+        self.members[place].id
+    }
+
     /// How many members there are.
     pub(crate) fn len(&self) -> usize {
         self.members.len()

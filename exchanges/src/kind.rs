@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// How an exchange chooses among its bindings. Types from plugins are not known here yet.
+/// How an exchange chooses among its bindings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ExchangeKind {
     /// The binding key equals the routing key.
@@ -14,6 +14,19 @@ pub enum ExchangeKind {
     Topic,
     /// The binding arguments are conditions on the message's headers.
     Headers,
+    /// One destination by a hash of the routing key, a header or a property; the binding key is
+    /// the destination's weight.
+    ConsistentHash,
+    /// One destination: the hash of the routing keys modulo the number of destinations.
+    ModulusHash,
+    /// One destination at random.
+    Random,
+    /// One destination on this node at random.
+    LocalRandom,
+    /// Every binding, and the last messages for whoever is bound later.
+    RecentHistory,
+    /// As another type, some time later.
+    Delayed,
 }
 
 /// A type name no exchange type has.
@@ -22,10 +35,23 @@ pub enum ExchangeKind {
 pub struct UnknownExchangeKind(pub String);
 
 impl ExchangeKind {
+    /// All of them, in the order they are listed to operators.
+    pub const ALL: [Self; 10] = [
+        Self::Direct,
+        Self::Fanout,
+        Self::Topic,
+        Self::Headers,
+        Self::ConsistentHash,
+        Self::ModulusHash,
+        Self::Random,
+        Self::LocalRandom,
+        Self::RecentHistory,
+        Self::Delayed,
+    ];
+
     /// The names of all types.
     pub fn all() -> impl Iterator<Item = &'static str> {
-        let all = [Self::Direct, Self::Fanout, Self::Headers, Self::Topic];
-        all.into_iter().map(Self::as_str)
+        Self::ALL.into_iter().map(Self::as_str)
     }
 
     /// The name used in `exchange.declare`.
@@ -35,6 +61,12 @@ impl ExchangeKind {
             Self::Fanout => "fanout",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::ConsistentHash => "x-consistent-hash",
+            Self::ModulusHash => "x-modulus-hash",
+            Self::Random => "x-random",
+            Self::LocalRandom => "x-local-random",
+            Self::RecentHistory => "x-recent-history",
+            Self::Delayed => "x-delayed-message",
         }
     }
 }
@@ -49,13 +81,9 @@ impl FromStr for ExchangeKind {
     type Err = UnknownExchangeKind;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "direct" => Ok(Self::Direct),
-            "fanout" => Ok(Self::Fanout),
-            "topic" => Ok(Self::Topic),
-            "headers" => Ok(Self::Headers),
-            other => Err(UnknownExchangeKind(other.to_owned())),
-        }
+        let mut all = Self::ALL.into_iter();
+        all.find(|kind| kind.as_str() == name)
+            .ok_or_else(|| UnknownExchangeKind(name.to_owned()))
     }
 }
 
@@ -65,8 +93,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        use ExchangeKind::{Direct, Fanout, Headers, Topic};
-        for kind in [Direct, Fanout, Topic, Headers] {
+        for kind in ExchangeKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         let error = "Direct".parse::<ExchangeKind>().unwrap_err();

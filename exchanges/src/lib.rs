@@ -10,7 +10,8 @@
 //!    |  table: names -> exchange ids, bindings, who is bound where
 //!    v
 //!  matcher of the exchange's type: (key, headers) -> target ids
-//!    |  direct: a hash    fanout: a list    topic: a trie    headers: an index of conditions
+//!    |  direct: a map     fanout: a list    topic: a trie    headers: an index of conditions
+//!    |  one of many: by a hash of the message, or by a number the caller drew
 //!    v
 //!  queues, each once; exchanges are routed on, each once
 //! ```
@@ -22,6 +23,9 @@
 mod args;
 mod bindings;
 mod direct;
+mod envelope;
+mod exchange_type;
+mod hashing;
 mod headers;
 mod id_set;
 mod kind;
@@ -31,7 +35,8 @@ mod table;
 mod topic;
 
 pub use bindings::{Binding, Destination};
-pub use headers::validate_headers_arguments;
+pub use envelope::{Envelope, Routes, delay_of};
+pub use exchange_type::ExchangeType;
 pub use kind::{ExchangeKind, UnknownExchangeKind};
 pub use route::RouteOutcome;
 pub use table::{BindError, RoutingTable, Unbound};

@@ -12,7 +12,8 @@ use slab::Slab;
 use warren_amqp::FieldTable;
 
 use crate::bindings::{Binding, Bindings, Destination, Entry};
-use crate::headers::validate_headers_arguments;
+use crate::exchange_type::ExchangeType;
+use crate::hashing::identity;
 use crate::id_set::IdSet;
 use crate::kind::ExchangeKind;
 use crate::matcher::{Matcher, Rule};
@@ -26,8 +27,8 @@ pub enum BindError {
     /// The destination exchange does not exist.
     #[error("no destination exchange '{0}'")]
     NoSuchDestination(String),
-    /// The source is a headers exchange and the arguments are no conditions (row X-30). The text
-    /// is the one clients are told.
+    /// The key or the arguments mean nothing to the source's type (row X-30). The text is the one
+    /// clients are told.
     #[error("{0}")]
     InvalidArguments(String),
 }
@@ -55,13 +56,24 @@ pub struct RoutingTable<Q> {
 /// One exchange.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    name: Box<str>,
-    kind: ExchangeKind,
+    pub(crate) name: Box<str>,
+    exchange_type: ExchangeType,
     /// The exchange messages go to that find nothing here; it need not exist.
     pub(crate) alternate: Option<Box<str>>,
     pub(crate) matcher: Matcher,
     /// The bindings whose source this is.
     outgoing: IdSet,
+}
+
+impl Exchange {
+    pub(crate) fn kind(&self) -> ExchangeKind {
+        self.exchange_type.kind()
+    }
+
+    /// Whether it keeps messages for those bound later.
+    pub(crate) fn remembers(&self) -> bool {
+        self.exchange_type.history().is_some()
+    }
 }
 
 impl<Q: Clone + Eq + Hash> Default for RoutingTable<Q> {
@@ -80,16 +92,26 @@ impl<Q: Clone + Eq + Hash> RoutingTable<Q> {
         }
     }
 
-    /// Adds an exchange. One that is there already stays as it is.
+    /// Adds an exchange of a type without arguments. One that is there already stays as it is.
     pub fn add_exchange(&mut self, name: &str, kind: ExchangeKind, alternate: Option<&str>) {
+        self.add_typed_exchange(name, ExchangeType::plain(kind), alternate);
+    }
+
+    /// Adds an exchange. One that is there already stays as it is.
+    pub fn add_typed_exchange(
+        &mut self,
+        name: &str,
+        exchange_type: ExchangeType,
+        alternate: Option<&str>,
+    ) {
         if self.names.contains_key(name) {
             return;
         }
         let id = self.exchanges.insert(Exchange {
             name: name.into(),
-            kind,
             alternate: alternate.map(Into::into),
-            matcher: Matcher::new(kind),
+            matcher: Matcher::new(&exchange_type),
+            exchange_type,
             outgoing: IdSet::default(),
         });
         self.names.insert(name.into(), id as u32);
@@ -143,9 +165,11 @@ impl<Q: Clone + Eq + Hash> RoutingTable<Q> {
                 Some(*self.names.get(name.as_str()).ok_or_else(missing)?)
             }
         };
-        if self.exchanges[source_id as usize].kind == ExchangeKind::Headers {
-            validate_headers_arguments(arguments).map_err(BindError::InvalidArguments)?;
-        }
+        self.exchanges[source_id as usize]
+            .exchange_type
+            .validate_binding(routing_key, arguments)
+            .map_err(BindError::InvalidArguments)?;
+        let identity = identity(&destination);
         let target = self.bindings.target_id_or_new(destination, exchange);
         if self
             .bindings
@@ -166,6 +190,7 @@ impl<Q: Clone + Eq + Hash> RoutingTable<Q> {
         exchange.matcher.insert(Rule {
             binding,
             target,
+            identity,
             key: routing_key,
             arguments,
         });
@@ -257,6 +282,8 @@ impl<Q: Clone + Eq + Hash> RoutingTable<Q> {
         exchange.matcher.remove(Rule {
             binding,
             target: entry.target,
+            // Asked for when a binding comes only.
+            identity: 0,
             key: &entry.key,
             arguments: &entry.arguments,
         });

@@ -123,6 +123,8 @@ pub(crate) struct Limits {
     pub(crate) channel_max_per_node: Option<u32>,
     /// Consumers on one channel; `None` is no limit.
     pub(crate) consumer_max_per_channel: Option<u32>,
+    /// How long a delivery may stay unacknowledged, in milliseconds; `None` is no limit.
+    pub(crate) consumer_timeout_ms: Option<u32>,
     /// Largest message body, in bytes.
     pub(crate) max_message_size: u64,
     /// Time a client has from connecting to connection.open-ok.
@@ -287,6 +289,7 @@ impl Default for Limits {
             connection_max: None,
             channel_max_per_node: None,
             consumer_max_per_channel: None,
+            consumer_timeout_ms: Some(30 * 60 * 1000),
             max_message_size: 134_217_728,
             handshake_timeout: Duration::from_millis(10_000),
         }

@@ -30,10 +30,6 @@ const REFUSED: &[(&str, &str)] = &[
         "vm_memory_calculation_strategy",
         "memory in use is always the resident set",
     ),
-    (
-        "consumer_timeout",
-        "acknowledgement timeouts are not enforced yet",
-    ),
     ("session_max_per_connection", OTHER_PROTOCOL),
     ("link_max_per_session", OTHER_PROTOCOL),
     ("runtime_parameters", POLICY),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use warren_amqp::method::{Ack, Nack, Reject};
 use warren_amqp::protocol::{AMQPClass, access, basic};
 use warren_amqp::{ReplyError, short};
-use warren_broker::arguments::parse_consumer_arguments;
+use warren_broker::arguments::{QueueType, parse_consumer_arguments};
 use warren_broker::stats::Event;
 use warren_broker::{
     ConsumeRefused, Consumer, ConsumerInfo, Entry, Got, HeadWaiter, Queue, REPLY_TO, generated_name,
@@ -114,6 +114,12 @@ impl Connection {
             vhost.readable_queue(session, &name)?
         };
         let vhost_name = queue.definition().vhost.to_string();
+        let quorum = queue.kind() == QueueType::Quorum;
+        if quorum && self.open(number)?.credit.limited() {
+            let text =
+                format!("queue '{name}' in vhost '{vhost_name}' does not support global qos");
+            return Err(ReplyError::not_implemented(text).into());
+        }
         let arguments = parse_consumer_arguments(&name, &vhost_name, &consume.arguments)?;
         let info = ConsumerInfo {
             id: self.context.broker.new_consumer_id(),
@@ -121,12 +127,14 @@ impl Connection {
             channel: number,
             tag: tag.clone(),
             no_ack: consume.no_ack,
-            exclusive: consume.exclusive,
+            // H-107.
+            exclusive: consume.exclusive && !quorum,
             priority: arguments.priority,
             prefetch,
             arguments: consume.arguments,
         };
-        self.start_consumer(number, &queue, info, consume.nowait)
+        let timeout_ms = arguments.timeout_ms;
+        self.start_consumer(number, &queue, info, (timeout_ms, consume.nowait))
     }
 
     fn start_consumer(
@@ -134,11 +142,12 @@ impl Connection {
         number: u16,
         queue: &Arc<Queue>,
         info: ConsumerInfo,
-        nowait: bool,
+        (timeout_ms, nowait): (Option<u64>, bool),
     ) -> Result<(), Fault> {
         let (id, tag) = (info.id, info.tag.clone());
         let credit = Arc::clone(&self.open(number)?.credit);
-        self.outbox.add_consumer(number, id, &tag, queue);
+        self.outbox
+            .add_consumer(number, id, &tag, queue, timeout_ms);
         let consumer = Consumer::new(info, self.sink(), credit);
         // Answered first: a publisher elsewhere may deliver as soon as the queue knows (H-103).
         if let Err(refused) = queue.add_consumer(consumer, self.turn.now_ms(), || {
@@ -206,6 +215,14 @@ impl Connection {
         let name = self.queue_name(number, get.queue.as_str())?;
         let (session, vhost, _) = self.opened()?;
         let queue = vhost.readable_queue(session, &name)?;
+        if queue.kind() == QueueType::Quorum && queue.is_single_active() {
+            let text = format!(
+                "cannot obtain access to locked queue '{name}' in vhost '{}'. basic.get operations \
+                 are not supported by quorum queues with single active consumer",
+                vhost.name()
+            );
+            return Err(ReplyError::resource_locked(text).into());
+        }
         self.get_from(number, queue, get.no_ack)
     }
 

@@ -43,9 +43,17 @@ struct Incoming<'a> {
     size: u64,
 }
 
-/// The route of a message, what the broker must know of it, and its header if that had to be
-/// rewritten.
-type Checked = (Arc<Route>, Meta, Option<Vec<u8>>);
+/// A message that may be published.
+struct Checked {
+    route: Arc<Route>,
+    /// What the broker must know of it.
+    meta: Meta,
+    /// The header, if it has to be another one.
+    rewritten: Option<Vec<u8>>,
+    /// Mandatory, and going nowhere: its sender gets it back. It may be remembered or held back
+    /// by an exchange nonetheless.
+    returned: bool,
+}
 
 impl Content {
     /// A method came where content was due (W-14, W-17).
@@ -203,10 +211,17 @@ impl Connection {
         if incoming.body.len() < LARGE_BODY {
             return self.complete(number, &incoming);
         }
-        let (route, meta, rewritten) = self.check(number, &incoming)?;
-        let returned = mandatory && route.is_unroutable();
-        if returned || rewritten.is_some() || self.open(number)?.tx.is_some() {
-            // The plain way.
+        let Checked {
+            route,
+            meta,
+            rewritten: None,
+            returned: false,
+        } = self.check(number, &incoming)?
+        else {
+            // Returned to the sender, or its header must be rewritten: the plain way.
+            return self.complete(number, &incoming);
+        };
+        if self.open(number)?.tx.is_some() {
             return self.complete(number, &incoming);
         }
         let confirm = self.next_confirm(number)?;
@@ -224,19 +239,25 @@ impl Connection {
 
     /// A complete message: checks, route, batch. Errors close the channel or connection.
     fn complete(&mut self, number: u16, incoming: &Incoming<'_>) -> Result<(), Fault> {
-        let (route, meta, rewritten) = self.check(number, incoming)?;
+        let Checked {
+            route,
+            meta,
+            rewritten,
+            returned,
+        } = self.check(number, incoming)?;
         let confirm = self.next_confirm(number)?;
-        if incoming.mandatory && route.is_unroutable() {
+        if returned {
             // The return stands before the confirm (H-22, H-48).
             self.return_message(number, incoming)?;
+            let parts = [incoming.address, incoming.header, incoming.body];
             let channel = self.open(number)?;
-            let body_len = incoming.body.len();
             if let Some(tx) = &mut channel.tx {
                 tx.published += 1;
-                tx.publishes.push_returned(&route, number, 0, body_len);
+                tx.publishes.push_returned(&route, number, 0, parts, meta);
                 channel.show_tx();
             } else {
-                self.batch.push_returned(&route, number, confirm, body_len);
+                self.batch
+                    .push_returned(&route, number, confirm, parts, meta);
             }
             return Ok(());
         }
@@ -279,7 +300,7 @@ impl Connection {
         };
         let route = self.routes.resolve(vhost, session, incoming.address)?;
         let raw = incoming.header.get(12..).unwrap_or_default();
-        let (route, meta, rewritten) = match (raw, route.by_headers()) {
+        let (route, meta, rewritten) = match (raw, route.per_message()) {
             ([flags @ .., mode], false) if *flags == ONLY_DELIVERY_MODE => {
                 let meta = Meta {
                     flags: persistence(Some(*mode)),
@@ -298,7 +319,12 @@ impl Connection {
                 (route, meta, rewritten)
             }
         };
-        Ok((route, meta, rewritten))
+        Ok(Checked {
+            returned: incoming.mandatory && route.is_unroutable(),
+            route,
+            meta,
+            rewritten,
+        })
     }
 
     fn next_confirm(&mut self, number: u16) -> Result<u64, Fault> {

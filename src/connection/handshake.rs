@@ -221,6 +221,7 @@ impl Connection {
                 .as_ref()
                 .map(|secured| Arc::clone(&secured.details)),
             outbox: Arc::clone(&self.outbox),
+            consumer_timeout_ms: self.context.limits.consumer_timeout_ms,
         };
         self.session = Some(session);
         self.slot = Some(slot);

@@ -140,9 +140,16 @@ struct Handle {
     live: Arc<LiveConnection>,
     tls: Option<Arc<TlsDetails>>,
     outbox: Arc<Outbox>,
+    /// How long a delivery may stay unacked by default, milliseconds.
+    consumer_timeout_ms: Option<u64>,
 }
 
 impl ConnectionHandle for Handle {
+    fn check_deliveries(&self, now_ms: u64) {
+        self.outbox
+            .check_deliveries(now_ms, self.consumer_timeout_ms);
+    }
+
     fn alarms_changed(&self) {
         self.outbox.signal(|signals| signals.alarms = true);
     }
@@ -387,6 +394,9 @@ impl Connection {
         }
         if signals.head_here {
             self.resume_get();
+        }
+        for (channel, timeout_ms) in signals.overdue {
+            self.not_acked_in_time(channel, timeout_ms);
         }
         if let Some(error) = signals.close
             && matches!(

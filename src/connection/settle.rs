@@ -214,6 +214,22 @@ impl Connection {
         }
     }
 
+    /// A delivery was not acked in time: its channel ends (row H-91).
+    pub(super) fn not_acked_in_time(&mut self, number: u16, timeout_ms: u64) {
+        if self.phase != Phase::Running || self.open(number).is_err() {
+            return;
+        }
+        self.flush();
+        let text = format!(
+            "delivery acknowledgement on channel {number} timed out. Timeout value used: \
+             {timeout_ms} ms. This timeout value can be configured, see consumers doc guide to \
+             learn more"
+        );
+        let error = ReplyError::precondition_failed(text).without_method();
+        self.fault(number, (0, 0), error.into());
+        self.settle();
+    }
+
     /// The broker ended a consumer because its queue is gone.
     pub(super) fn consumer_cancelled(&mut self, number: u16, id: ConsumerId, tag: &str) {
         let Ok(channel) = self.open(number) else {

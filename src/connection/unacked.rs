@@ -15,6 +15,8 @@ pub(crate) struct Unacked {
     pub(crate) tag: u64,
     /// Index of its source (queue and consumer) on the channel.
     pub(crate) source: u32,
+    /// When it was delivered, Unix seconds.
+    pub(crate) since_s: u32,
     /// The message.
     pub(crate) entry: Entry,
 }
@@ -23,6 +25,7 @@ pub(crate) struct Unacked {
 struct Slot {
     tag: u64,
     source: u32,
+    since_s: u32,
     entry: Option<Entry>,
 }
 
@@ -39,13 +42,14 @@ impl UnackedList {
         self.live
     }
 
-    /// Adds the delivery with the highest tag so far.
-    pub(crate) fn push(&mut self, tag: u64, source: u32, entry: Entry) {
+    /// Adds the delivery with the highest tag so far, made at `since_s` (Unix seconds).
+    pub(crate) fn push_at(&mut self, tag: u64, source: u32, entry: Entry, since_s: u32) {
         debug_assert!(self.slots.back().is_none_or(|last| last.tag < tag));
         self.live += 1;
         self.slots.push_back(Slot {
             tag,
             source,
+            since_s,
             entry: Some(entry),
         });
     }
@@ -61,10 +65,21 @@ impl UnackedList {
         };
         let slot = &mut self.slots[at];
         let entry = slot.entry.take()?;
-        let source = slot.source;
+        let (source, since_s) = (slot.source, slot.since_s);
         self.live -= 1;
         self.tidy();
-        Some(Unacked { tag, source, entry })
+        Some(Unacked {
+            tag,
+            source,
+            since_s,
+            entry,
+        })
+    }
+
+    /// The deliveries not settled, oldest first: their source and when they were made.
+    pub(crate) fn ages(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let live = self.slots.iter().filter(|slot| slot.entry.is_some());
+        live.map(|slot| (slot.source, slot.since_s))
     }
 
     /// Takes all deliveries up to and including `tag`, oldest first; `None` when that tag itself
@@ -96,8 +111,14 @@ impl UnackedList {
         let mut all = self.take_all();
         all.extend(entries);
         all.sort_unstable_by_key(|unacked| unacked.tag);
-        for Unacked { tag, source, entry } in all {
-            self.push(tag, source, entry);
+        for unacked in all {
+            let Unacked {
+                tag,
+                source,
+                since_s,
+                entry,
+            } = unacked;
+            self.push_at(tag, source, entry, since_s);
         }
     }
 
@@ -113,8 +134,18 @@ impl UnackedList {
 
 impl Slot {
     fn into_unacked(self) -> Option<Unacked> {
-        let Self { tag, source, entry } = self;
-        entry.map(|entry| Unacked { tag, source, entry })
+        let Self {
+            tag,
+            source,
+            since_s,
+            entry,
+        } = self;
+        entry.map(|entry| Unacked {
+            tag,
+            source,
+            since_s,
+            entry,
+        })
     }
 }
 
@@ -166,7 +197,7 @@ mod tests {
             for op in ops {
                 match op {
                     Op::Push => {
-                        list.push(next, 0, entry(next));
+                        list.push_at(next, 0, entry(next), 0);
                         model.insert(next);
                         next += 1;
                     }

@@ -43,6 +43,8 @@ pub(crate) struct Source {
     /// Deliveries not settled yet.
     outstanding: u32,
     cancelled: bool,
+    /// How long its deliveries may stay unacked if that is not the node's default, milliseconds.
+    timeout_ms: Option<u64>,
 }
 
 /// Delivery state of one channel.
@@ -108,6 +110,26 @@ impl ChannelOut {
         each_once.map(|source| Arc::clone(&source.queue)).collect()
     }
 
+    /// The timeout one of its deliveries has exceeded, in milliseconds. Late rather than early.
+    fn overdue(&self, now_ms: u64, default_ms: Option<u64>) -> Option<u64> {
+        if self.unacked.len() == 0 {
+            return None;
+        }
+        let timeout = |source: &Source| source.timeout_ms.or(default_ms).filter(|ms| *ms > 0);
+        let sources = self.sources.iter().flatten();
+        let shortest = sources.filter_map(timeout).min()?;
+        // Oldest first: the search ends with the first that is too young for anything.
+        let age = |since_s: u32| now_ms.saturating_sub((u64::from(since_s) + 1) * 1000);
+        let mut old = self
+            .unacked
+            .ages()
+            .take_while(|(_, since_s)| age(*since_s) >= shortest);
+        old.find_map(|(index, since_s)| {
+            let timeout = timeout(self.source(index)?)?;
+            (age(since_s) >= timeout).then_some(timeout)
+        })
+    }
+
     /// The source of what `basic.get` fetches from this queue, for one more delivery.
     fn get_source(&mut self, queue: &Arc<Queue>) -> u32 {
         let known = self.gets.get(&queue.id()).copied();
@@ -123,6 +145,7 @@ impl ChannelOut {
             tag: Box::default(),
             outstanding: 1,
             cancelled: true,
+            timeout_ms: queue.consumer_timeout_ms(),
         });
         self.gets.insert(queue.id(), index);
         index
@@ -160,6 +183,8 @@ pub(crate) struct Signals {
     pub(crate) cancelled: Vec<(u16, ConsumerId, String)>,
     /// Channels whose shared credit came back.
     pub(crate) kick: Vec<u16>,
+    /// Channels with a delivery that was not acked in time, and that time in milliseconds.
+    pub(crate) overdue: Vec<(u16, u64)>,
 }
 
 impl Signals {
@@ -169,6 +194,7 @@ impl Signals {
             || self.head_here
             || !self.cancelled.is_empty()
             || !self.kick.is_empty()
+            || !self.overdue.is_empty()
     }
 }
 
@@ -334,7 +360,16 @@ impl Outbox {
     }
 
     /// Makes a consumer known, before its queue knows it.
-    pub(crate) fn add_consumer(&self, channel: u16, id: ConsumerId, tag: &str, queue: &Arc<Queue>) {
+    /// Its deliveries may stay unacked for `timeout_ms` if that is not the queue's or the node's
+    /// default.
+    pub(crate) fn add_consumer(
+        &self,
+        channel: u16,
+        id: ConsumerId,
+        tag: &str,
+        queue: &Arc<Queue>,
+        timeout_ms: Option<u64>,
+    ) {
         let mut inner = self.inner.lock();
         let Some(channel) = inner.channels.get_mut(&channel) else {
             return;
@@ -345,6 +380,7 @@ impl Outbox {
             tag: tag.as_bytes().into(),
             outstanding: 0,
             cancelled: false,
+            timeout_ms: timeout_ms.or(queue.consumer_timeout_ms()),
         });
         channel.consumers.insert(id, index);
     }
@@ -382,7 +418,7 @@ impl Outbox {
             let tag = state.next_tag;
             state.next_tag += 1;
             let message = entry.message.clone();
-            let (address, header) = (message.address(), message.delivered_header());
+            let (address, header) = (message.address(), entry.delivered_header());
             let out = &mut inner.out.bytes;
             put_get_ok_head(
                 out,
@@ -395,10 +431,29 @@ impl Outbox {
             );
             if !no_ack {
                 let index = state.get_source(queue);
-                state.unacked.push(tag, index, entry.sent());
+                state.unacked.push_at(tag, index, entry.sent(), now_s());
             }
             inner.put_body(channel, &message);
         });
+    }
+
+    /// Looks for deliveries that were not acked in time and tells the task of them (row H-91).
+    /// `default_ms` counts where neither consumer nor queue has a timeout of its own.
+    pub(crate) fn check_deliveries(&self, now_ms: u64, default_ms: Option<u64>) {
+        let mut inner = self.inner.lock();
+        let channels = inner.channels.iter();
+        let overdue: Vec<(u16, u64)> = channels
+            .filter_map(|(number, channel)| Some((*number, channel.overdue(now_ms, default_ms)?)))
+            .collect();
+        if overdue.is_empty() {
+            return;
+        }
+        inner.signals.overdue = overdue;
+        let waker = inner.waker.clone();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Has the task look after itself: an operator's wish or an alarm.
@@ -486,15 +541,16 @@ impl ConsumerSink for Outbox {
                 tag,
                 entry.redelivered,
                 message.address(),
-                &message.delivered_header(),
+                &entry.delivered_header(),
             );
             inner.put_body(consumer.channel, message);
         }
         if consumer.no_ack {
             entries.clear();
         } else if let Some(state) = inner.channels.get_mut(&consumer.channel) {
+            let since_s = now_s();
             for (entry, tag) in entries.drain(..).zip(first_tag..) {
-                state.unacked.push(tag, index, entry.sent());
+                state.unacked.push_at(tag, index, entry.sent(), since_s);
             }
         }
         self.pending
@@ -515,6 +571,11 @@ impl ConsumerSink for Outbox {
         let (channel, id, tag) = (consumer.channel, consumer.id, consumer.tag.clone());
         self.signal(|signals| signals.cancelled.push((channel, id, tag)));
     }
+}
+
+/// The time in Unix seconds: as much as the age of a delivery needs.
+fn now_s() -> u32 {
+    u32::try_from(crate::clock::now_ms() / 1000).unwrap_or(u32::MAX)
 }
 
 /// Groups settled deliveries by their source, keeping their order.

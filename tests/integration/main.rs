@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backlog;
+mod compatibility;
 mod crash;
 mod dialogue;
 mod harness;

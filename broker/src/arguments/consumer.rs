@@ -10,7 +10,12 @@ use super::{queue_phrase, validate};
 pub struct ConsumerArguments {
     /// `x-priority`: consumers with more are served first. May be negative.
     pub priority: i64,
+    /// `x-consumer-timeout`: how long a delivery may stay unacknowledged, in milliseconds; 0 for
+    /// as long as it likes.
+    pub timeout_ms: Option<u64>,
 }
+
+const TIMEOUT: &str = "x-consumer-timeout";
 
 /// Known to stream queues only.
 const STREAM_ONLY: [&str; 3] = [
@@ -33,7 +38,11 @@ pub fn parse_consumer_arguments(
         .map_err(refused("x-priority"))
         .and_then(|priority| {
             cancel_on_failover(arguments).map_err(refused("x-cancel-on-ha-failover"))?;
-            Ok(ConsumerArguments { priority })
+            let timeout_ms = timeout(arguments).map_err(refused(TIMEOUT))?;
+            Ok(ConsumerArguments {
+                priority,
+                timeout_ms,
+            })
         });
     let parsed = parsed.map_err(|(key, error)| invalid(key, &phrase, &error))?;
     match STREAM_ONLY
@@ -53,6 +62,15 @@ fn priority(arguments: &FieldTable) -> Result<i64, String> {
         .inner()
         .get("x-priority")
         .map_or(Ok(0), validate::integer)
+}
+
+fn timeout(arguments: &FieldTable) -> Result<Option<u64>, String> {
+    let Some(value) = arguments.inner().get(TIMEOUT) else {
+        return Ok(None);
+    };
+    let ms = validate::integer(value)?;
+    let ms = u64::try_from(ms).map_err(|_| format!("{{value_negative,{ms}}}"))?;
+    Ok(Some(ms))
 }
 
 /// Accepted for the sake of older clients; a single node never fails over.
@@ -84,7 +102,13 @@ mod tests {
     #[test]
     fn row_h_111_takes_any_integer_type() {
         let none = parse_consumer_arguments("q", "/", &FieldTable::default());
-        assert_eq!(none, Ok(ConsumerArguments { priority: 0 }));
+        assert_eq!(
+            none,
+            Ok(ConsumerArguments {
+                priority: 0,
+                timeout_ms: None
+            })
+        );
         for value in [
             AMQPValue::ShortShortInt(-5),
             AMQPValue::ShortInt(-5),
@@ -93,7 +117,10 @@ mod tests {
         ] {
             assert_eq!(
                 parse("x-priority", value),
-                Ok(ConsumerArguments { priority: -5 })
+                Ok(ConsumerArguments {
+                    priority: -5,
+                    timeout_ms: None
+                })
             );
         }
         for value in [
@@ -103,7 +130,10 @@ mod tests {
         ] {
             assert_eq!(
                 parse("x-priority", value),
-                Ok(ConsumerArguments { priority: 5 })
+                Ok(ConsumerArguments {
+                    priority: 5,
+                    timeout_ms: None
+                })
             );
         }
     }

@@ -49,7 +49,7 @@ impl QueueType {
 
 /// Whether queues of this type can be declared on this node.
 pub fn is_available(kind: QueueType) -> bool {
-    kind == QueueType::Classic
+    kind != QueueType::Stream
 }
 
 /// What happens to a publish into a full queue (`x-overflow`).
@@ -110,7 +110,8 @@ pub struct QueueArguments {
     pub max_priority: Option<u8>,
     /// `x-single-active-consumer`.
     pub single_active_consumer: bool,
-    /// `x-delivery-limit`: deliveries before a message is dead-lettered; negative means no limit.
+    /// `x-delivery-limit`: how often a message may come back before it is dead-lettered; negative
+    /// means no limit.
     pub delivery_limit: Option<i64>,
     /// `x-consumer-timeout`: how long a delivery may stay unacknowledged, in milliseconds.
     pub consumer_timeout_ms: Option<u64>,
@@ -234,7 +235,11 @@ fn typed(kind: QueueType, arguments: &FieldTable) -> QueueArguments {
         expires_ms: unsigned("x-expires"),
         max_length: unsigned("x-max-length"),
         max_length_bytes: unsigned("x-max-length-bytes"),
-        overflow: Overflow::from_name(text("x-overflow").as_deref().unwrap_or_default()),
+        overflow: match Overflow::from_name(text("x-overflow").as_deref().unwrap_or_default()) {
+            // Row Q-31: quorum queues take it and do not do it.
+            Overflow::RejectPublishDlx if kind == QueueType::Quorum => Overflow::DropHead,
+            overflow => overflow,
+        },
         dead_letter_exchange: text(DEAD_LETTER_EXCHANGE),
         dead_letter_routing_key: text("x-dead-letter-routing-key"),
         dead_letter_strategy: match text("x-dead-letter-strategy").as_deref() {

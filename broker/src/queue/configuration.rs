@@ -38,6 +38,7 @@ pub(super) struct Configuration {
     arguments: Arc<FieldTable>,
     policy: Option<Arc<AppliedPolicy>>,
     dead_letter: Option<Arc<DeadLetter>>,
+    consumer_timeout_ms: Option<u64>,
 }
 
 impl Configuration {
@@ -46,6 +47,7 @@ impl Configuration {
             arguments: Arc::new(arguments),
             policy: None,
             dead_letter: DeadLetter::of(settings),
+            consumer_timeout_ms: settings.consumer_timeout_ms,
         }
     }
 }
@@ -71,6 +73,12 @@ impl Queue {
         self.configuration.read().dead_letter.clone()
     }
 
+    /// How long its deliveries may stay unacknowledged, in milliseconds, where it has a limit of
+    /// its own.
+    pub fn consumer_timeout_ms(&self) -> Option<u64> {
+        self.configuration.read().consumer_timeout_ms
+    }
+
     pub(crate) fn set_arguments(&self, arguments: FieldTable) {
         self.configuration.write().arguments = Arc::new(arguments);
     }
@@ -90,6 +98,7 @@ impl Queue {
         let mut configuration = self.configuration.write();
         configuration.policy = policy;
         configuration.dead_letter = DeadLetter::of(&settings);
+        configuration.consumer_timeout_ms = settings.consumer_timeout_ms;
         drop(configuration);
         self.enter(turn, |state, now, fx| {
             state.apply_settings(settings, now, fx);

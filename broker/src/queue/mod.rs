@@ -4,9 +4,11 @@
 //! Each method takes the lock once, runs the state machine, and leaves what must follow in the
 //! caller's [`Turn`], to be done when no queue is locked any more.
 
+mod attempts;
 mod browse;
 mod configuration;
 mod consumers;
+mod delayed;
 mod loading;
 mod paged;
 #[cfg(test)]
@@ -35,7 +37,8 @@ use state::{Arrivals, Counts, QueueState};
 pub use state::{Depth, Got};
 pub(crate) use state::{Effects, Logged};
 
-use crate::arguments::QueueArguments;
+use crate::arguments::{QueueArguments, QueueType};
+use crate::delay::DelayStore;
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::message::{Chunk, Message};
 use crate::pager::Pager;
@@ -77,6 +80,9 @@ pub struct Queue {
     recovered: AtomicU64,
     vhost_stats: Arc<VhostStats>,
     track: Track,
+    kind: QueueType,
+    /// Only in the store of a delayed exchange: what it holds; `state` stays empty then.
+    delay: Option<Mutex<DelayStore>>,
 }
 
 /// Why a consumer was not added.
@@ -110,7 +116,26 @@ impl Queue {
         stats: &Arc<VhostStats>,
         pager: &Arc<Pager>,
     ) -> Arc<Self> {
+        Self::build(
+            definition,
+            arguments,
+            settings,
+            None,
+            now_ms,
+            (stats, pager),
+        )
+    }
+
+    fn build(
+        definition: QueueDefinition,
+        arguments: FieldTable,
+        settings: QueueArguments,
+        delay: Option<Mutex<DelayStore>>,
+        now_ms: u64,
+        (stats, pager): (&Arc<VhostStats>, &Arc<Pager>),
+    ) -> Arc<Self> {
         let configuration = RwLock::new(Configuration::new(arguments, &settings));
+        let kind = settings.queue_type;
         let state = QueueState::new(settings, definition.auto_delete, now_ms);
         Arc::new(Self {
             definition,
@@ -125,6 +150,8 @@ impl Queue {
             recovered: AtomicU64::new(0),
             vhost_stats: Arc::clone(stats),
             track: Track::new(stats.sampler()),
+            kind,
+            delay,
         })
     }
 
@@ -146,6 +173,21 @@ impl Queue {
     /// Whether messages in it may survive a restart.
     pub fn durable(&self) -> bool {
         self.definition.durable && self.definition.owner.is_none()
+    }
+
+    /// How it keeps its messages.
+    pub fn kind(&self) -> QueueType {
+        self.kind
+    }
+
+    /// Whether every message is stored, whatever its publisher asked for.
+    pub(crate) fn stores_all(&self) -> bool {
+        self.kind == QueueType::Quorum || self.delay.is_some()
+    }
+
+    /// Whether only one of its consumers is served.
+    pub fn is_single_active(&self) -> bool {
+        self.state.lock().settings().single_active_consumer
     }
 
     /// Whether it has been deleted; a handle may outlive its queue.
@@ -244,6 +286,14 @@ impl Queue {
         turn: &mut Turn,
         rejected: &mut Vec<u32>,
     ) {
+        if let Some(store) = &self.delay {
+            let indexes = ranges.iter().flat_map(|&(start, len)| start..start + len);
+            let entries = indexes.zip(first_seq..).map(|(index, seq)| {
+                let message = Message::new(chunk, index);
+                DelayStore::entry(seq, message, logged == Logged::All)
+            });
+            return self.delay(store, entries, turn);
+        }
         let new = Arrivals {
             chunk,
             ranges,
@@ -382,6 +432,7 @@ impl Queue {
             self.deleted.store(true, Ordering::Release);
             Ok(state.delete(fx))
         })?;
+        self.close_delay(turn);
         consumers.iter().for_each(Consumer::tell_cancelled);
         turn.gone.push(self.id());
         Ok(n)
@@ -395,6 +446,13 @@ impl Queue {
     /// Goes on numbering above `seq`: the log still names messages up to it.
     pub(crate) fn number_above(&self, seq: Seq) {
         self.next_seq.fetch_max(seq + 1, Ordering::Relaxed);
+    }
+
+    /// Puts what a restart found in the log into the store of a delayed exchange.
+    pub(crate) fn recover_delayed(&self, entries: Vec<Entry>) {
+        if let Some(store) = &self.delay {
+            store.lock().keep(entries.into_iter());
+        }
     }
 
     /// Takes in what a restart found in the log. Where priorities count, the messages come with

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use warren_storage::{MessageLog, QueueId, RecoveredQueue, Seq};
 
+use super::attempts::count_returns;
 use super::browse::{Glance, Seen};
 use super::consumers::{Consumer, Consumers};
 use super::loading::{HeadWaiter, Load, What};
 use super::ready::{DroppedAway, Entry, Ready, ResidentLimits};
-use crate::arguments::{Overflow, QueueArguments};
+use crate::arguments::{Overflow, QueueArguments, QueueType};
 use crate::dead_letter::DeathReason;
 use crate::ids::ConsumerId;
 use crate::message::{Chunk, Message, Meta};
@@ -33,6 +34,8 @@ pub(crate) struct Effects {
     pub lost: Vec<Seq>,
     /// Entries that died here; their settlement follows once they are dead-lettered.
     pub dead: Vec<(Entry, DeathReason)>,
+    /// Of logged entries: how often they came back.
+    pub counts: Vec<(Seq, u32)>,
     /// Everything logged up to here has been handed out at least once; 0 for no news.
     pub delivered_up_to: Seq,
     /// Notes the same where a killed process still finds it, before anything is handed out.
@@ -513,7 +516,12 @@ impl QueueState {
         }
         for entry in &mut entries {
             entry.redelivered = true;
-            entry.deliveries = entry.deliveries.saturating_add(1);
+        }
+        if self.settings.queue_type == QueueType::Quorum {
+            let limit = self.settings.delivery_limit;
+            for entry in count_returns(limit, &mut entries, fx) {
+                self.dies(entry, DeathReason::DeliveryLimit, fx);
+            }
         }
         self.ready.requeue(entries);
         if self.settings.overflow == Overflow::DropHead {

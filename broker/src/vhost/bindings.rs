@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use warren_amqp::{FieldTable, ReplyError};
-use warren_exchanges::{Destination, ExchangeKind, validate_headers_arguments};
+use warren_exchanges::{Destination, ExchangeKind};
 
 use super::exchanges::refuse_default;
 use super::{Vhost, clean_name};
 use crate::auth::Access;
 use crate::catalog::{BindingDef, Command};
 use crate::queue::QueueHandle;
+use crate::release::Replay;
+use crate::route::REPLY_TO;
 use crate::session::Session;
 use crate::turn::Turn;
 
@@ -41,12 +43,15 @@ impl Vhost {
         let _topology = self.topology.lock();
         let source = self.exchange(&request.source)?;
         let (destination, to_durable) = self.destination(session, &request)?;
-        if source.kind == ExchangeKind::Headers {
-            validate_headers_arguments(&request.arguments)
-                .map_err(ReplyError::precondition_failed)?;
-        }
         let durable = source.durable && to_durable;
-        let new = self.install_binding(&request, destination)?;
+        let new = self.install_binding(&request, destination.clone())?;
+        if new && let Some(history) = self.history(&request.source) {
+            turn.replays.push(Replay {
+                vhost: Arc::clone(&self.name),
+                destination,
+                messages: history.messages(),
+            });
+        }
         if new && durable {
             self.propose(
                 Command::Bind {
@@ -218,6 +223,10 @@ fn check_binding(session: &mut Session, request: &mut BindingRequest) -> Result<
     request.destination = clean_name(&request.destination);
     refuse_default(&request.source)?;
     if request.to_queue {
+        if request.destination.starts_with(REPLY_TO) {
+            let text = "cannot bind or unbind to a volatile (direct reply-to) queue";
+            return Err(ReplyError::access_refused(text));
+        }
         session.check_queue(Access::Write, &request.destination)?;
     } else {
         refuse_default(&request.destination)?;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use warren_amqp::{FieldTable, ReplyError};
-use warren_exchanges::ExchangeKind;
+use warren_exchanges::{ExchangeKind, ExchangeType};
 
 use super::{Vhost, clean_name};
 use crate::arguments::{ExchangeShape, alternate_exchange, check_exchange_equivalent};
 use crate::auth::Access;
 use crate::catalog::Command;
+use crate::history::History;
 use crate::session::Session;
 use crate::stats::ExchangeStats;
 use crate::turn::Turn;
@@ -105,6 +106,7 @@ impl Vhost {
             return Err(ReplyError::access_refused(text));
         }
         let alternate = alternate_exchange(&request.name, &self.name, &request.arguments)?;
+        ExchangeType::new(kind, &request.arguments).map_err(ReplyError::precondition_failed)?;
         if let Some(alternate) = &alternate {
             session.check_exchange(Access::Read, &request.name)?;
             session.check_exchange(Access::Write, alternate)?;
@@ -130,6 +132,9 @@ impl Vhost {
                 },
                 turn,
             )?;
+        }
+        if kind == ExchangeKind::Delayed {
+            self.create_delay_store(&request.name, request.durable, turn)?;
         }
         self.install_exchange(Exchange {
             name: request.name,
@@ -176,9 +181,18 @@ impl Vhost {
     /// Puts an exchange into the tables; no checks.
     pub(crate) fn install_exchange(&self, exchange: Exchange) {
         let alternate = self.apply_to_exchange(&exchange);
-        self.routing
-            .write()
-            .add_exchange(&exchange.name, exchange.kind, alternate.as_deref());
+        // The arguments were checked when it was declared.
+        let exchange_type = ExchangeType::new(exchange.kind, &exchange.arguments)
+            .unwrap_or_else(|_| ExchangeType::plain(exchange.kind));
+        if let Some(length) = exchange_type.history() {
+            let history = Arc::new(History::new(length));
+            self.histories.insert(exchange.name.clone(), history);
+        }
+        self.routing.write().add_typed_exchange(
+            &exchange.name,
+            exchange_type,
+            alternate.as_deref(),
+        );
         let name = exchange.name.clone();
         if self.exchanges.insert(name, Arc::new(exchange)).is_none() {
             self.shared.n_exchanges.fetch_add(1, Ordering::Relaxed);
@@ -214,6 +228,8 @@ impl Vhost {
             self.shared.n_exchanges.fetch_sub(1, Ordering::Relaxed);
         }
         self.forget_exchange_policy(&exchange.name);
+        self.histories.remove(&exchange.name);
+        self.remove_delay_store(&exchange.name, turn);
         let unbound = self.routing.write().remove_exchange(&exchange.name);
         self.bump_generation();
         self.remove_unbound(unbound, turn);

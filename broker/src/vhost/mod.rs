@@ -6,6 +6,7 @@
 //! Lock order: topology, then catalog, then routing; a queue's own lock is never held here.
 
 mod bindings;
+mod delays;
 mod exchanges;
 mod policies;
 mod queues;
@@ -25,6 +26,7 @@ pub(crate) use queues::is_durable;
 pub use queues::{Declared, QueueRequest, generated_name};
 
 use crate::broker::Shared;
+use crate::history::History;
 use crate::queue::{Queue, QueueHandle};
 use crate::route::REPLY_TO;
 use crate::stats::{ExchangeStats, VhostStats};
@@ -37,6 +39,12 @@ pub struct Vhost {
     queues: DashMap<String, Arc<Queue>>,
     /// Hidden queues of direct reply-to, by their full pseudo-queue name.
     replies: DashMap<String, Arc<Queue>>,
+    /// The hidden queues of delayed exchanges, by exchange.
+    delays: DashMap<String, Arc<Queue>>,
+    /// What recent-history exchanges remember, by exchange.
+    histories: DashMap<String, Arc<History>>,
+    /// The state of [`Vhost::draw`].
+    drawn: AtomicU64,
     routing: RwLock<RoutingTable<QueueHandle>>,
     generation: AtomicU64,
     pub(crate) topology: Mutex<()>,
@@ -77,6 +85,9 @@ impl Vhost {
             exchanges: DashMap::new(),
             queues: DashMap::new(),
             replies: DashMap::new(),
+            delays: DashMap::new(),
+            histories: DashMap::new(),
+            drawn: AtomicU64::new(seed()),
             routing: RwLock::new(RoutingTable::new()),
             generation: AtomicU64::new(1),
             topology: Mutex::new(()),
@@ -181,10 +192,26 @@ impl Vhost {
         self.shut.store(true, Ordering::Release);
     }
 
+    /// A number for a message's lot. Neighbours are no strangers: it is mixed where it is used.
+    pub(crate) fn draw(&self) -> u64 {
+        self.drawn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the exchange of that name remembers, if it is one that does.
+    pub(crate) fn history(&self, exchange: &str) -> Option<Arc<History>> {
+        let found = self.histories.get(exchange);
+        found.map(|history| Arc::clone(&history))
+    }
+
     /// Remembered routes must be found anew.
     fn bump_generation(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
+}
+
+/// Where drawing lots begins; chance enough without system randomness.
+fn seed() -> u64 {
+    getrandom::u64().unwrap_or(0)
 }
 
 /// CR and LF are stripped from names.

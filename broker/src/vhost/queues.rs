@@ -5,12 +5,15 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use warren_amqp::{FieldTable, ReplyError};
+use warren_amqp::{AMQPValue, FieldTable, ReplyError, short};
 use warren_storage::QueueId;
 
 use super::{Vhost, clean_name};
 use crate::admin::limit;
-use crate::arguments::{QueueArguments, QueueShape, check_queue_equivalent, parse_queue_arguments};
+use crate::arguments::{
+    QueueArguments, QueueShape, QueueType, check_queue_equivalent, is_available,
+    parse_queue_arguments,
+};
 use crate::auth::Access;
 use crate::catalog::{Command, VhostLimit};
 use crate::ids::ConnectionId;
@@ -19,6 +22,9 @@ use crate::route::REPLY_TO;
 use crate::session::Session;
 use crate::stats::add;
 use crate::turn::Turn;
+
+/// Names the type of a queue in its arguments.
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// `queue.declare` as asked for.
 #[derive(Clone, Debug)]
@@ -76,7 +82,10 @@ impl Vhost {
             return Err(ReplyError::access_refused(text));
         }
         if request.name.is_empty() {
+            refuse_server_named(&request.arguments)?;
             request.name = generated_name("amq.gen-");
+        } else {
+            self.choose_type(&mut request);
         }
         session.check_queue(Access::Configure, &request.name)?;
         if let Some(queue) = self.find_queue(&request.name) {
@@ -106,6 +115,7 @@ impl Vhost {
             return Ok(0);
         };
         self.check_owner(&queue, session.connection)?;
+        self.refuse_conditions(&queue, if_unused, if_empty)?;
         match self.remove_queue(&queue, if_unused, if_empty, turn) {
             Ok(n) => Ok(n),
             Err(DeleteRefused::Gone) => Ok(0),
@@ -343,6 +353,49 @@ impl Vhost {
         Ok(declared)
     }
 
+    /// A declare that does not say which type it wants gets the vhost's default, where that can be
+    /// what was asked for. A queue that is there already keeps its own.
+    fn choose_type(&self, request: &mut QueueRequest) {
+        let plain = request.durable && !request.exclusive && !request.auto_delete;
+        if !plain || request.arguments.contains_key(QUEUE_TYPE) {
+            return;
+        }
+        let default = {
+            let catalog = self.shared.catalog.read();
+            let vhost = catalog.vhost(&self.name);
+            vhost.and_then(|vhost| vhost.default_queue_type.clone())
+        };
+        let kind = default.as_deref().and_then(QueueType::from_name);
+        let Some(kind) = kind.filter(|kind| is_available(*kind) && *kind != QueueType::Classic)
+        else {
+            return;
+        };
+        let known = self.find_queue(&request.name);
+        if known.is_none_or(|known| known.kind() == kind) {
+            let value = AMQPValue::LongString(kind.as_str().into());
+            request.arguments.insert(short(QUEUE_TYPE), value);
+        }
+    }
+
+    /// Row Q-13.
+    fn refuse_conditions(
+        &self,
+        queue: &Queue,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<(), ReplyError> {
+        if queue.kind() != QueueType::Quorum || !(if_unused || if_empty) {
+            return Ok(());
+        }
+        let flag = if if_unused { "if-unused" } else { "if-empty" };
+        Err(ReplyError::not_implemented(format!(
+            "cannot delete queue '{}' in vhost '{}'. queue.delete operations with {flag} flag set \
+             are not supported by quorum queues",
+            queue.name(),
+            self.name
+        )))
+    }
+
     /// Declaring a direct reply-to name only asks whether it lives (Q-103).
     fn declare_reply_queue(&self, name: String) -> Result<Declared, ReplyError> {
         if name != REPLY_TO && !self.replies.contains_key(&name) {
@@ -358,6 +411,18 @@ impl Vhost {
             exclusive: None,
         })
     }
+}
+
+/// Row Q-2.
+fn refuse_server_named(arguments: &FieldTable) -> Result<(), ReplyError> {
+    let kind = match arguments.inner().get(QUEUE_TYPE) {
+        Some(AMQPValue::LongString(name)) if name.as_bytes() == b"quorum" => "quorum",
+        Some(AMQPValue::LongString(name)) if name.as_bytes() == b"stream" => "stream",
+        _ => return Ok(()),
+    };
+    Err(ReplyError::precondition_failed(format!(
+        "Cannot declare a server-named queue for type rabbit_{kind}_queue"
+    )))
 }
 
 fn declared(queue: &Queue, depth: Depth) -> Declared {
@@ -386,7 +451,7 @@ pub(crate) fn is_durable(queue: QueueId) -> bool {
 }
 
 impl crate::broker::Shared {
-    fn next_queue_id(&self, durable: bool) -> QueueId {
+    pub(super) fn next_queue_id(&self, durable: bool) -> QueueId {
         if !durable {
             return self.transient_queue_id();
         }

@@ -16,12 +16,19 @@ use std::collections::HashMap;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use smallvec::SmallVec;
-use warren_amqp::TableRef;
+use warren_amqp::{TableRef, ValueRef};
 
 use self::rule::{Conditions, Mode};
-pub use self::validate::validate_headers_arguments;
+pub(crate) use self::validate::{binary, term, validate_headers_arguments};
 use crate::id_set::IdSet;
 use crate::matcher::{Found, Rule};
+
+/// The canonical form of a header's value: equal bytes mean equal values.
+pub(crate) fn canonical_header(value: ValueRef<'_>) -> Vec<u8> {
+    let mut form = Vec::new();
+    value::put_header(&mut form, value);
+    form
+}
 
 /// The bindings of a headers exchange.
 #[derive(Debug, Default)]

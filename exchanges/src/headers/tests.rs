@@ -22,6 +22,7 @@ fn rule(binding: u32, arguments: &FieldTable) -> Rule<'_> {
     Rule {
         binding,
         target: binding,
+        identity: 0,
         key: "",
         arguments,
     }

@@ -6,7 +6,7 @@ use super::rule::{X_MATCH, parse_x_match};
 
 /// Checks the `x-match` argument. The error is RabbitMQ's explanation of a 406
 /// `PRECONDITION_FAILED`; values stand in it as Erlang prints them.
-pub fn validate_headers_arguments(args: &FieldTable) -> Result<(), String> {
+pub(crate) fn validate_headers_arguments(args: &FieldTable) -> Result<(), String> {
     match args.inner().get(X_MATCH) {
         None => Ok(()),
         Some(AMQPValue::LongString(text)) if parse_x_match(text.as_bytes()).is_some() => Ok(()),
@@ -23,7 +23,7 @@ pub fn validate_headers_arguments(args: &FieldTable) -> Result<(), String> {
 }
 
 /// A binary as Erlang prints it: as text when all of it is printable.
-fn binary(bytes: &[u8]) -> String {
+pub(crate) fn binary(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "<<>>".to_owned();
     }
@@ -39,7 +39,7 @@ fn binary(bytes: &[u8]) -> String {
 }
 
 /// A field value as Erlang prints its term.
-fn term(value: &AMQPValue) -> String {
+pub(crate) fn term(value: &AMQPValue) -> String {
     match value {
         AMQPValue::Boolean(v) => v.to_string(),
         AMQPValue::ShortShortInt(v) => v.to_string(),

@@ -192,6 +192,18 @@ pub(super) const KEYS: &[Key] = &[
         set: |d, _, v| put(&mut d.config.node_limits.exchanges, count_or_infinity(v)),
     },
     Key {
+        name: "consumer_timeout",
+        default: "1800000",
+        accepts: "milliseconds, 1 to 4294967295, or `infinity`",
+        doc: "Time a delivery may stay unacknowledged before its channel is closed with 406.",
+        set: |d, _, v| {
+            put(
+                &mut d.config.limits.consumer_timeout_ms,
+                number_or_infinity(v, 1),
+            )
+        },
+    },
+    Key {
         name: "max_message_size",
         default: "134217728",
         accepts: "bytes, 1 to 536870912, with units such as `16MiB`",

@@ -119,3 +119,35 @@ fn q103_declaring_the_pseudo_queue() {
         "wanted something like {text:?}: {close:?}"
     );
 }
+
+#[test]
+fn q104_a_mandatory_reply_is_routed() {
+    let (mut c, mut server) = (client(), client());
+    reply_consumer(&mut c);
+    let address = request(&mut c, &mut server);
+    let mandatory = basic::Publish {
+        mandatory: true,
+        ..publish("", &address)
+    };
+    server.call(1, confirm_select());
+    server.publish_with(1, mandatory, &properties(), b"answer");
+    // No return before the confirm.
+    let _: basic::Ack = server.expect(1);
+    assert_eq!(c.expect_deliver(1).text(), "answer");
+}
+
+#[test]
+fn q105_reply_queues_are_not_bound() {
+    let (mut c, mut server) = (client(), client());
+    reply_consumer(&mut c);
+    let address = request(&mut c, &mut server);
+    let text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue";
+    for name in [REPLY_TO, &*address] {
+        server.send(1, bind(name, "amq.direct", "k"));
+        server.expect_channel_error(1, 403, text, (50, 20));
+        server.open_channel(1);
+        server.send(1, unbind(name, "amq.direct", "k"));
+        server.expect_channel_error(1, 403, text, (50, 50));
+        server.open_channel(1);
+    }
+}

@@ -228,6 +228,17 @@ fn declare_with_ae(e: &str, kind: &str, ae: AMQPValue) -> exchange::Declare {
 }
 
 #[test]
+fn x36_timestamps_compare_by_value() {
+    let at = |seconds| table(&[("at", AMQPValue::Timestamp(seconds))]);
+    let headers = [
+        ("same", at(1_700_000_000)),
+        ("later", at(1_700_000_001)),
+        ("a number", table(&[("at", long(1_700_000_000))])),
+    ];
+    assert_eq!(reached(&at(1_700_000_000), &headers), ["same"]);
+}
+
+#[test]
 fn x40_alternate_exchange_of_a_wrong_type() {
     let mut c = client();
     let e = unique("x40");

@@ -1,6 +1,7 @@
 //! One test for each row of the compatibility table that a client can see: the test's name begins
 //! with the row's id, the file is the row's section.
 
+mod ack_timeout;
 mod acks;
 mod alarms;
 mod bindings;
@@ -9,6 +10,7 @@ mod connection;
 mod consumers;
 mod dead_letter;
 mod direct_reply;
+mod errors;
 mod exchange_types;
 mod exchanges;
 mod limits;
@@ -16,11 +18,13 @@ mod login;
 mod permissions;
 mod persistence;
 mod policies;
+mod plugin_exchanges;
 mod priority;
 mod publish;
 mod qos;
 mod queue_arguments;
 mod queues;
+mod quorum;
 mod tls;
 mod transactions;
 mod wire;

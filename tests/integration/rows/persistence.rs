@@ -45,7 +45,7 @@ fn exists_answer(c: &mut Peer) -> bool {
 }
 
 #[test]
-fn p10_what_survives_a_restart() {
+fn p10_x14_what_survives_a_restart() {
     let mut broker = Broker::start(&[]);
     let mut c = broker.client();
     c.call(1, durable("keeps"));

@@ -54,7 +54,7 @@ fn h21_immediate() {
 }
 
 #[test]
-fn h22_unroutable_mandatory_is_returned_before_the_ack() {
+fn h22_h48_unroutable_mandatory_is_returned_before_the_ack() {
     let mut c = client();
     c.call(1, confirm_select());
     let nowhere = unique("h22");

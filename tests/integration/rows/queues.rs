@@ -485,7 +485,7 @@ fn q15_deleted_and_purged_messages_are_not_dead_lettered() {
 }
 
 #[test]
-fn q19_get() {
+fn q19_q20_get() {
     let mut c = client();
     let q = unique("q19");
     c.call(

@@ -9,6 +9,7 @@ use super::{
     BindingEntry, Definitions, ExchangeEntry, GlobalParameterEntry, PermissionEntry, QueueEntry,
     UserEntry, VhostEntry, VhostMetadata,
 };
+use crate::delay::store_of;
 
 /// The RabbitMQ whose definitions these are equal to. Tools look at it before they import.
 const RABBITMQ_VERSION: &str = "3.13.7";
@@ -73,15 +74,18 @@ impl Definitions {
                 internal: def.internal,
                 arguments: from_table(&def.arguments),
             }));
-        self.queues
-            .extend(state.queues(vhost).map(|(name, def)| QueueEntry {
-                name: name.to_owned(),
-                vhost: vhost.to_owned(),
-                durable: true,
-                auto_delete: def.auto_delete,
-                kind: None,
-                arguments: from_table(&def.arguments),
-            }));
+        // The stores of delayed exchanges are made with their exchange.
+        let queues = state
+            .queues(vhost)
+            .filter(|(name, def)| store_of(name, &def.arguments).is_none());
+        self.queues.extend(queues.map(|(name, def)| QueueEntry {
+            name: name.to_owned(),
+            vhost: vhost.to_owned(),
+            durable: true,
+            auto_delete: def.auto_delete,
+            kind: None,
+            arguments: from_table(&def.arguments),
+        }));
         self.bindings
             .extend(state.bindings(vhost).map(|def| binding(vhost, def)));
     }

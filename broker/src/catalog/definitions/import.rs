@@ -9,7 +9,7 @@ use super::super::writer::Catalog;
 use super::settings::{import_limits, user_limits, vhost_limits};
 use super::topology::{import_binding, import_exchange, import_queue};
 use super::{Definitions, UserEntry, VhostEntry};
-use crate::arguments::QueueType;
+use crate::arguments::{QueueType, is_available};
 use crate::auth::{HashingAlgorithm, check_pattern, hash_password, verify};
 
 /// What an import did.
@@ -209,7 +209,7 @@ fn import_vhost(
     let queue_type = queue_type.filter(|name| !name.is_empty() && name != "undefined");
     if let Some(kind) = queue_type
         .as_deref()
-        .filter(|kind| *kind != QueueType::Classic.as_str())
+        .filter(|kind| !QueueType::from_name(kind).is_some_and(is_available))
     {
         report.ignore(format!("default queue type '{kind}' of {what}"), NOT_YET);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use warren_amqp::FieldTable;
-use warren_exchanges::ExchangeKind;
+use warren_exchanges::{ExchangeKind, ExchangeType};
 
 use super::super::check::CatalogError;
 use super::super::command::{BindingDef, Command};
@@ -63,6 +63,9 @@ fn exchange_can_be(
     }
     if entry.kind.parse::<ExchangeKind>().is_err() {
         return Err(format!("invalid exchange type '{}'", entry.kind));
+    }
+    if let Ok(kind) = entry.kind.parse() {
+        ExchangeType::new(kind, arguments)?;
     }
     let state = catalog.read();
     if let Some(known) = state.exchange(&entry.vhost, &entry.name) {
