@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
 use warren_amqp::FieldTable;
-use warren_exchanges::{Destination, ExchangeKind, validate_headers_arguments};
+use warren_exchanges::{Destination, ExchangeKind, ExchangeType};
 use warren_storage::QueueId;
 
 use crate::arguments::{alternate_exchange, parse_queue_arguments};
@@ -554,8 +554,9 @@ impl<'a> Plan<'a> {
         let (Some(from), Some(to)) = (source_durable, destination_durable) else {
             return Err(refused(&what, "one of its ends does not exist"));
         };
-        if self.is_headers(vhost, source) {
-            validate_headers_arguments(&binding.arguments).map_err(|why| refused(&what, why))?;
+        if let Some(kind) = self.exchange_type(vhost, source) {
+            kind.validate_binding(&binding.routing_key, &binding.arguments)
+                .map_err(|why| refused(&what, why))?;
         }
         if from && to {
             let vhost = vhost.clone();
@@ -622,10 +623,12 @@ impl<'a> Plan<'a> {
         Some(running.durable())
     }
 
-    fn is_headers(&self, vhost: &str, name: &str) -> bool {
+    /// The type of an exchange in the definitions or predeclared, as far as it limits bindings.
+    fn exchange_type(&self, vhost: &str, name: &str) -> Option<ExchangeType> {
         match self.state.exchange(vhost, name) {
-            Some(def) => def.kind == "headers",
-            None => name == "amq.headers" || name == "amq.match",
+            Some(def) => ExchangeType::new(def.kind.parse().ok()?, &def.arguments).ok(),
+            None => matches!(name, "amq.headers" | "amq.match")
+                .then(|| ExchangeType::plain(ExchangeKind::Headers)),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Broker {
         let route = RouteCache::refine(vhost, route, &stored)?;
         let mut batch = PublishBatch::default();
         if route.is_unroutable() {
-            batch.push_returned(&route, 0, 1, body.len());
+            batch.push_returned(&route, 0, 1, [&address, &header, body], meta);
         } else {
             batch.push(&route, 0, 1, [&address, &header, body], meta);
         }
