@@ -42,7 +42,7 @@ fn numbered(i: usize) -> (BasicProperties, String) {
 
 /// Every third one is not persistent.
 fn mixed(i: usize) -> (BasicProperties, String) {
-    let mode = if i % 3 == 0 { 1 } else { 2 };
+    let mode = if i.is_multiple_of(3) { 1 } else { 2 };
     (properties().with_delivery_mode(mode), i.to_string())
 }
 
