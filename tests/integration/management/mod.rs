@@ -4,6 +4,7 @@ mod counters;
 mod lists;
 mod metrics;
 mod shapes;
+mod speed;
 
 use std::time::{Duration, Instant};
 
