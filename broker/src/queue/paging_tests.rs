@@ -108,6 +108,8 @@ struct World {
     next_seq: Seq,
     log: BTreeMap<Seq, Record>,
     damaged: BTreeSet<Seq>,
+    /// What came back from a consumer once.
+    returned: BTreeSet<Seq>,
     /// Asked for a load and not served yet.
     asked: bool,
     reading: Option<Load>,
@@ -133,6 +135,7 @@ impl World {
             next_seq: 1,
             log: BTreeMap::new(),
             damaged: BTreeSet::new(),
+            returned: BTreeSet::new(),
             asked: false,
             reading: None,
             takers: Vec::new(),
@@ -223,6 +226,7 @@ impl World {
             Op::Requeue(n) => {
                 for (id, entries) in self.take_unacked(n) {
                     let by = consumer_of(id);
+                    self.returned.extend(entries.iter().map(|entry| entry.seq));
                     self.state.requeue(by, entries, self.now_ms, &mut self.fx);
                     self.check_deliveries();
                 }
@@ -310,7 +314,7 @@ impl World {
         assert!(entry.message.is_present() && entry.message.body() == b"body");
         assert!(self.expected.contains(&entry.seq), "twice: {}", entry.seq);
         assert!(self.unacked.iter().all(|(_, other)| other.seq != entry.seq));
-        assert_eq!(entry.redelivered, entry.deliveries > 0);
+        assert_eq!(entry.redelivered, self.returned.contains(&entry.seq));
         if !entry.redelivered {
             assert!(self.crossed || entry.seq > self.last_first, "out of order");
             self.last_first = self.last_first.max(entry.seq);

@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(overview["listeners"][0]["protocol"], "amqp");
         assert_eq!(overview["listeners"][0]["port"], 5672);
         assert!(overview["contexts"][0]["port"].is_string());
-        assert_eq!(overview["exchange_types"].as_array().unwrap().len(), 4);
+        assert_eq!(overview["exchange_types"].as_array().unwrap().len(), 10);
         assert_eq!(overview["message_stats"], serde_json::json!({}));
     }
 

@@ -282,7 +282,7 @@ fn a_refused_value_is_not_repeated() {
 #[test]
 fn every_daily_key_of_rabbitmq_is_known_or_refused_with_a_reason() {
     let daily = "num_acceptors.tcp tcp_listen_options.linger ssl_options.password \
-        reverse_dns_lookups consumer_timeout auth_backends.1 \
+        reverse_dns_lookups auth_backends.1 \
         vm_memory_calculation_strategy \
         default_queue_type queue_leader_locator classic_queue.default_version \
         quorum_queue.initial_cluster_size cluster_formation.peer_discovery_backend \

@@ -18,5 +18,5 @@ fn e01_e03_e04_name_explanation_and_the_method_at_fault() {
     c.expect_channel_error(1, 404, &text, (50, 30));
     // Not a method's fault: none is named.
     c.send_frame(HEADER, 7, b"");
-    c.expect_connection_error_like(504, "CHANNEL_ERROR");
+    c.expect_connection_error_like(501, "FRAME_ERROR");
 }
