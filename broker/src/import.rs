@@ -24,6 +24,7 @@ use crate::catalog::{
     BindingDef, CatalogError, Command, Event, ExchangeDef, QueueDef, State, apply,
 };
 use crate::queue::{Queue, QueueDefinition, QueueHandle};
+use crate::recovery::give_delay_stores;
 use crate::stats::ExchangeStats;
 use crate::turn::Turn;
 use crate::vhost::{BindingRequest, Exchange, Vhost};
@@ -93,6 +94,9 @@ impl Broker {
             self.insert_vhost(vhost);
         }
         drop(topologies);
+        for vhost in self.vhosts() {
+            give_delay_stores(&vhost, turn);
+        }
         for vhost in with_policies {
             self.refresh_policies(&vhost, turn);
         }
@@ -452,10 +456,11 @@ impl<'a> Plan<'a> {
         }
         check_name(&what, name)?;
         let arguments = to_table(&entry.arguments).map_err(|why| refused(&what, why))?;
-        if entry.kind.parse::<ExchangeKind>().is_err() {
+        let Ok(kind) = entry.kind.parse::<ExchangeKind>() else {
             let why = format!("unknown exchange type '{}'", entry.kind);
             return Err(refused(&what, why));
-        }
+        };
+        ExchangeType::new(kind, &arguments).map_err(|why| refused(&what, why))?;
         alternate_exchange(name, vhost, &arguments)
             .map_err(|why| refused(&what, why.explanation))?;
         if entry.durable {

@@ -106,18 +106,17 @@ pub(crate) fn build_vhost(shared: &Arc<Shared>, name: &str, now_ms: u64) -> Arc<
         );
     }
     drop(state);
-    give_delay_stores(&vhost, now_ms);
+    give_delay_stores(&vhost, &mut Turn::new(now_ms));
     vhost
 }
 
 /// Delayed exchanges that came with an import have no store yet.
-fn give_delay_stores(vhost: &Arc<Vhost>, now_ms: u64) {
-    let mut turn = Turn::new(now_ms);
+pub(crate) fn give_delay_stores(vhost: &Arc<Vhost>, turn: &mut Turn) {
     for exchange in vhost.exchanges() {
         if exchange.kind != ExchangeKind::Delayed {
             continue;
         }
-        let made = vhost.create_delay_store(&exchange.name, exchange.durable, &mut turn);
+        let made = vhost.create_delay_store(&exchange.name, exchange.durable, turn);
         if let Err(error) = made {
             tracing::error!(exchange = exchange.name, vhost = %vhost.name(), %error, "no store");
         }
