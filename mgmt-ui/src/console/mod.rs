@@ -227,7 +227,8 @@ mod tests {
             r#"{"username":"guest","password":"no"}"#,
         )
         .await;
-        assert!(refused.starts_with("HTTP/1.0 401"), "{refused}");
+        assert!(refused.starts_with("HTTP/1.0 401") && refused.contains("Login failed"));
+        assert!(!refused.contains("www-authenticate"), "{refused}");
         let foreign = post(&node, "/api/console/session", "", LOGIN).await;
         assert!(foreign.starts_with("HTTP/1.0 401"), "{foreign}");
         let answer = post(&node, "/api/console/session", own, LOGIN).await;

@@ -41,13 +41,23 @@ pub(crate) async fn log_in(
         .await
         .map_err(|_| ApiError::LoginFailed)?;
     let given: Credentials = serde_json::from_slice(&body).map_err(|_| ApiError::LoginFailed)?;
-    let user = check(&app.broker, &given.username, &given.password, peer)?;
+    let user = check(&app.broker, &given.username, &given.password, peer).map_err(quietly)?;
     let cookie = app
         .console
         .sessions
         .open(&user.name, false)
         .ok_or(ApiError::Internal)?;
     Ok(([(SET_COOKIE, cookie)], describe(&user)).into_response())
+}
+
+/// The same refusal without a challenge, at which a browser would open a dialog of its own and
+/// keep the page waiting.
+fn quietly(refused: ApiError) -> ApiError {
+    ApiError::Refused {
+        status: StatusCode::UNAUTHORIZED,
+        error: "not_authorized",
+        reason: refused.reason(),
+    }
 }
 
 /// Ends the session; the cookie goes.

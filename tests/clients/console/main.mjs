@@ -20,6 +20,7 @@ let browser;
 
 async function page(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  context.setDefaultTimeout(10_000);
   const tab = await context.newPage();
   tab.errors = [];
   tab.on('pageerror', (error) => tab.errors.push(error.message));
