@@ -113,7 +113,7 @@ export function messageBrowser(ctx, vhost, queue) {
       notice("", "Browsing takes nothing out: messages keep their place and are not marked as redelivered."),
       state.job && jobCard(state.job, () => { stopJob(); state.job = null; ctx.redraw(); }),
       state.error && notice("bad", state.error),
-      !state.loaded || (state.busy && !state.items.length) ? h("p.quiet", "Loading…") : !state.items.length ? empty(state.filter ? "No message matches" : "No ready messages", state.filter ? `${plural(state.scanned, "message")} looked at.` : "What is unacked is on the next tab.") : table(),
+      !state.loaded || (state.busy && !state.items.length) ? h("p.quiet", "Loading…") : !state.items.length ? empty(state.filter ? "No message matches" : "No ready messages", state.filter ? `${plural(state.scanned, "message")} looked at.` : "What is unacked is with its consumers.") : table(),
       h("div.pager", button("Previous", () => { state.cursors.pop(); load(); }, { small: true, why: state.cursors.length < 2 ? "This is the first page" : undefined }), h("span.quiet", `${plural(state.total, "ready message")}${state.filter ? `, ${number(state.scanned)} looked at` : ""}`), button("Next", () => { state.cursors.push(state.next); load(); }, { small: true, why: state.next === null ? "This is the last page" : undefined })),
     ],
   };

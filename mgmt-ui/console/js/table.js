@@ -11,6 +11,12 @@ import { setQuery } from "./router.js";
 
 const BLOCK = 100;
 
+/** What is typed as the API's filter: a part of the name, or a regular expression after a tilde. */
+function named(filter) {
+  if (!filter) return {};
+  return filter.startsWith("~") ? { name: filter.slice(1), use_regex: "true" } : { name: filter };
+}
+
 /**
  * One list. `columns`: [{id, label, cell(row), sort, num, wide, off}], `url`: the listing's path,
  * `key(row)`, `fields`: what the server is to send, `open(row)`: address of a row's page,
@@ -55,7 +61,7 @@ export class List {
   address(page, size = BLOCK) {
     const { filter, sort, reverse } = this.query;
     return this.url(this.query) + search({
-      page, page_size: size, pagination: "true", filter, sort: sort || this.sort, sort_reverse: (reverse ?? this.reverse) || undefined, columns: this.fields,
+      page, page_size: size, pagination: "true", ...named(filter), sort: sort || this.sort, sort_reverse: (reverse ?? this.reverse) || undefined, columns: this.fields,
     });
   }
 
@@ -175,13 +181,13 @@ export class List {
       h("form.search", { role: "search", onsubmit: (event) => event.preventDefault() }, icon("search"),
         h("input", {
           id: "filter", type: "search", "aria-label": `Filter ${this.name}`, value: this.query.filter || "", spellcheck: "false", autocomplete: "off",
-          placeholder: this.hint || "name or field:value", list: "filter-words",
+          placeholder: "part of the name, or ~regular expression",
           oninput: (event) => {
             clearTimeout(this.typing);
             const value = event.target.value;
             this.typing = setTimeout(() => setQuery({ filter: value || undefined }), 200);
           },
-        }), this.words && h("datalist", { id: "filter-words" }, this.words.map((word) => h("option", { value: word })))),
+        })),
       h("span.quiet.counted", { role: "status" }, this.total === null ? "…" : this.query.filter ? `${number(this.total)} of ${number(this.all)}` : plural(this.total, this.noun || "entry", this.many || (this.noun ? `${this.noun}s` : "entries"))),
       h("span.grow"),
       chosen.length > 0 && this.actions && h("span.chosen", `${number(chosen.length)} selected`, this.actions.map((action) => button(action.label, async () => {

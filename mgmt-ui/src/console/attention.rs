@@ -56,7 +56,7 @@ impl Seen {
     }
 }
 
-/// Answers `{"items":[{"kind","severity","title","detail","page"?,"filter"?}]}`.
+/// Answers `{"items":[{"kind","severity","title","detail","page"?}]}`.
 pub(crate) async fn attention(
     State(app): State<Context>,
     Manager(user): Manager,
@@ -110,14 +110,12 @@ fn look(app: &Context, user: &AuthenticatedUser) -> Value {
                 grouped(n)
             )
         },
-        "messages>0",
     ));
     items.extend(about(
         waiting,
         "no-consumers",
         |n| format!("{} messages and no consumers", queues(n, "has", "have")),
         |name, n| format!("{name} holds {} messages nobody takes.", grouped(n)),
-        "no:consumers messages_ready>0",
     ));
     json!({ "items": items })
 }
@@ -143,7 +141,6 @@ fn about(
     kind: &str,
     title: impl Fn(usize) -> String,
     detail: impl Fn(&str, usize) -> String,
-    filter: &str,
 ) -> Option<Value> {
     found.sort_unstable_by(|a, b| b.cmp(a));
     let (n, name) = found.first()?;
@@ -153,7 +150,6 @@ fn about(
         "title": title(found.len()),
         "detail": detail(name, *n),
         "page": "queues",
-        "filter": filter,
     }))
 }
 

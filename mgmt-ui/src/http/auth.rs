@@ -87,7 +87,12 @@ fn accepts_json(headers: &HeaderMap) -> bool {
                 let kind = kind.to_ascii_lowercase();
                 matches!(
                     kind.as_str(),
-                    "" | "*/*" | "*" | "application/*" | "application/json"
+                    "" | "*/*"
+                        | "*"
+                        | "application/*"
+                        | "application/json"
+                        // What the console's stream of JSON answers is asked for with.
+                        | "text/event-stream"
                 )
             })
         })

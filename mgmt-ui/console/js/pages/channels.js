@@ -14,7 +14,7 @@ const stuck = (row) => row.prefetch_count > 0 && row.messages_unacknowledged >= 
 export function channels(ctx) {
   ctx.title("Channels");
   const list = new List({
-    name: "channels", noun: "channel", sort: "name", hint: "name, user:guest, messages_unacknowledged>0, confirm:true", words: ["confirm:true", "transactional:true", "messages_unacknowledged>0", "consumer_count>0", "state:flow"],
+    name: "channels", noun: "channel", sort: "name",
     url: () => (ctx.vhost() ? path("vhosts", ctx.vhost(), "channels") : "/api/channels"), key: (row) => row.name, open: (row) => href("channels", row.name),
     columns: [
       { id: "name", label: "Channel", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("channels", row.name) }, row.name) },

@@ -15,7 +15,7 @@ const library = (row) => [row.client_properties?.product, row.client_properties?
 export function connections(ctx) {
   ctx.title("Connections");
   const list = new List({
-    name: "connections", noun: "connection", sort: "name", hint: "name, user:guest, state:blocked, channels>10", words: ["state:running", "state:blocked", "state:flow", "user:", "vhost:", "ssl:true", "channels>1"],
+    name: "connections", noun: "connection", sort: "name",
     url: () => (ctx.vhost() ? path("vhosts", ctx.vhost(), "connections") : "/api/connections"), key: (row) => row.name, open: (row) => href("connections", row.name),
     columns: [
       { id: "name", label: "Client", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("connections", row.name) }, clientName(row) || row.name, clientName(row) && h("span.quiet", ` ${row.peer_host}:${row.peer_port}`)) },

@@ -10,7 +10,7 @@ import { empty, stateMark } from "../ui.js";
 export function consumers(ctx) {
   ctx.title("Consumers");
   const list = new List({
-    name: "consumers", noun: "consumer", sort: "consumer_tag", hint: "tag, queue.name:orders, ack_required:true", words: ["ack_required:true", "active:false", "prefetch_count:0", "exclusive:true"],
+    name: "consumers", noun: "consumer", sort: "consumer_tag",
     url: () => (ctx.vhost() ? path("consumers", ctx.vhost()) : "/api/consumers"), key: (row) => `${row.channel_details?.name}|${row.consumer_tag}`, open: (row) => href("queues", row.queue.vhost, row.queue.name, { tab: "consumers" }),
     columns: [
       { id: "queue", label: "Queue", sort: "queue.name", wide: true, cell: (row) => h("a.name", { href: href("queues", row.queue.vhost, row.queue.name) }, row.queue.name) },

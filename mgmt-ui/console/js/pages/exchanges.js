@@ -20,8 +20,7 @@ export function exchangeMarks(exchange) {
 export function exchanges(ctx) {
   ctx.title("Exchanges");
   const list = new List({
-    name: "exchanges", noun: "exchange", sort: "name", hint: "name, type:topic, name~^orders",
-    words: ["type:direct", "type:fanout", "type:topic", "type:headers", "durable:true", "internal:true"],
+    name: "exchanges", noun: "exchange", sort: "name",
     url: () => (ctx.vhost() ? path("exchanges", ctx.vhost()) : "/api/exchanges"),
     key: (row) => `${row.vhost}\n${row.name}`, open: (row) => href("exchanges", row.vhost, row.name || "amq.default"),
     columns: [

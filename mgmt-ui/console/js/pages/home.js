@@ -64,7 +64,7 @@ function attentionCards(attention) {
   if (!attention) return null;
   if (!attention.items.length) return h("div.attention.calm", { role: "status" }, icon("ok"), h("div", h("strong", "Nothing needs attention"), h("p.quiet", "No alarms, no growing queues, no stuck consumers, nothing unroutable.")));
   return h("ul.attention", { "aria-label": "What needs attention" }, attention.items.map((item) => h("li", { key: item.kind + (item.name ?? ""), class: item.severity },
-    icon("warn"), h("div", h("strong", item.title), h("p", item.detail)), item.filter !== undefined || item.page ? h("a.button.small", { href: href(item.page, item.filter ? { filter: item.filter } : {}) }, "Show") : null)));
+    icon("warn"), h("div", h("strong", item.title), h("p", item.detail)), item.page ? h("a.button.small", { href: href(item.page, item.page === "queues" ? { sort: "messages_ready", reverse: "true" } : {}) }, "Show") : null)));
 }
 
 function firstSteps(ctx, state) {

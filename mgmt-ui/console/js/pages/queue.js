@@ -2,7 +2,7 @@
 // comes from.
 
 import { h } from "../dom.js";
-import { path, get, post, del } from "../api.js";
+import { path, post, del } from "../api.js";
 import { go, href, setQuery } from "../router.js";
 import { bytes, duration, number, plural, rate, short } from "../format.js";
 import { attempt, badge, button, card, confirmDestroy, empty, facts, field, figure, formDialog, notice, stateMark, tabs, time, toast } from "../ui.js";
@@ -19,33 +19,28 @@ export function queue(ctx) {
   const { vhost, name } = ctx.params;
   ctx.title(name);
   const url = path("queues", vhost, name);
-  const state = { queue: null, bindings: [], settings: null, unacked: null, error: null, tab: "overview" };
+  const state = { queue: null, bindings: [], settings: null, error: null, tab: "overview" };
   ctx.watch(url + SAMPLES, (data) => (state.queue = data), (error) => (state.error = error));
   ctx.watch(url + "/bindings", (data) => (state.bindings = data));
   ctx.watch(path("console", "queues", vhost, name, "settings"), (data) => (state.settings = data));
   const browser = messageBrowser(ctx, vhost, name);
   const publish = publishForm(ctx, { vhost, exchange: "", key: name });
-  let watchingUnacked = false;
   return {
     query: (query) => {
       state.tab = query.tab || "overview";
       if (state.tab === "messages") browser.load();
-      if (state.tab === "unacked" && !watchingUnacked) {
-        watchingUnacked = true;
-        ctx.watch(path("console", "queues", vhost, name, "unacked"), (data) => (state.unacked = data));
-      }
     },
     draw: () => {
       if (state.error?.status === 404) return [h("h1", name), empty("This queue is gone", `There is no queue ${name} in ${vhost}.`, h("a.button", { href: href("queues") }, "All queues"))];
       const q = state.queue;
       if (!q) return [h("h1", name), h("p.quiet", state.error ? state.error.message : "Loading…")];
-      const bodies = { overview, unacked, consumers, bindings, settings, messages: () => browser.draw(), publish: () => publish.draw() };
+      const bodies = { overview, consumers, bindings, settings, messages: () => browser.draw(), publish: () => publish.draw() };
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("queues") }, "Queues"), " / ", h("span", vhost)),
         h("div.pagehead", h("h1", name), stateMark(q.state), features(q), h("span.grow"),
           button("Purge", () => purge(q), { why: q.messages_ready ? undefined : "Nothing is ready" }),
           button("Delete", () => remove(q), { kind: "danger" })),
-        tabs([["overview", "Overview"], ["messages", "Messages", q.messages_ready], ["unacked", "Unacked", q.messages_unacknowledged], ["consumers", "Consumers", q.consumers], ["bindings", "Bindings", state.bindings.length], ["settings", "Settings"], ["publish", "Publish"]], state.tab, (tab) => setQuery({ tab: tab === "overview" ? undefined : tab })),
+        tabs([["overview", "Overview"], ["messages", "Messages", q.messages_ready], ["consumers", "Consumers", q.consumers], ["bindings", "Bindings", state.bindings.length], ["settings", "Settings"], ["publish", "Publish"]], state.tab, (tab) => setQuery({ tab: tab === "overview" ? undefined : tab })),
         h("div", { role: "tabpanel", "aria-labelledby": `tab-${state.tab}`, key: state.tab }, bodies[state.tab](ctx, state)),
       ];
     },
@@ -91,22 +86,10 @@ function overview(ctx, { queue: q }) {
 function consumers(ctx, { queue: q }) {
   const list = q.consumer_details ?? [];
   if (!list.length) return empty("No consumers", "Messages wait here until a client consumes from this queue.");
-  return h("div.scroll", h("table.plain", h("thead", h("tr", ["Tag", "Channel", "User", "Prefetch", "Acks", "Active", ""].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
+  return h("div.scroll", h("table.plain", h("thead", h("tr", ["Tag", "Channel", "User", "Prefetch", "Acks", "Active"].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
     h("tbody", list.map((c) => h("tr", { key: c.consumer_tag + c.channel_details?.name },
       h("td", h("code", c.consumer_tag)), h("td", h("a", { href: href("channels", c.channel_details?.name ?? "") }, c.channel_details?.name)), h("td", c.channel_details?.user ?? "–"),
-      h("td.num", c.prefetch_count ? number(c.prefetch_count) : "unlimited"), h("td", c.ack_required ? "manual" : "automatic"), h("td", stateMark(c.activity_status ?? (c.active ? "up" : "waiting"))),
-      h("td", button("Cancel", async () => {
-        if (!(await confirmDestroy("Cancel this consumer?", [`The client is told by basic.cancel; its unacked messages stay with its channel.`], "Cancel consumer"))) return;
-        await attempt(() => post(path("console", "consumers", "cancel"), { vhost: q.vhost, queue: q.name, consumer_tag: c.consumer_tag, channel: c.channel_details?.name }), "Consumer cancelled");
-      }, { small: true })))))));
-}
-
-function unacked(ctx, { unacked: list }) {
-  if (!list) return h("p.quiet", "Loading…");
-  if (!list.items.length) return empty("Nothing is unacked", "Every message handed out has been settled.");
-  return [h("p.quiet", `${plural(list.total, "message")} handed out and not yet settled; the oldest first.`),
-    h("div.scroll", h("table.plain", h("thead", h("tr", ["Channel", "Consumer", "Delivery tag", "Held for", "Size"].map((label) => h("th", { scope: "col", key: label }, label)))),
-      h("tbody", list.items.map((item) => h("tr", { key: `${item.channel}/${item.delivery_tag}` }, h("td", h("a", { href: href("channels", item.channel) }, item.channel)), h("td", h("code", item.consumer_tag || "basic.get")), h("td.num", number(item.delivery_tag)), h("td.num", duration(item.age_ms)), h("td.num", bytes(item.bytes)))))))];
+      h("td.num", c.prefetch_count ? number(c.prefetch_count) : "unlimited"), h("td", c.ack_required ? "manual" : "automatic"), h("td", stateMark(c.activity_status ?? (c.active ? "up" : "waiting"))))))));
 }
 
 function bindings(ctx, { queue: q, bindings: list }) {

@@ -26,8 +26,7 @@ export function features(queue) {
 export function queues(ctx) {
   ctx.title("Queues");
   const list = new List({
-    name: "queues", noun: "queue", sort: "name", fields: FIELDS, hint: "name, state:idle, messages>1000, no:consumers, name~^team",
-    words: ["state:running", "state:idle", "type:classic", "type:quorum", "messages>1000", "messages_ready>0", "messages_unacknowledged>0", "no:consumers", "durable:true", "policy:"],
+    name: "queues", noun: "queue", sort: "name", fields: FIELDS,
     url: () => (ctx.vhost() ? path("queues", ctx.vhost()) : "/api/queues"),
     key: (row) => `${row.vhost}\n${row.name}`,
     open: (row) => href("queues", row.vhost, row.name),

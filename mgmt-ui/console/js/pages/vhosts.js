@@ -55,7 +55,6 @@ export function vhost(ctx) {
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("vhosts") }, "Virtual hosts")),
         h("div.pagehead", h("h1", name), h("span.grow"),
-          button(v.tracing ? "Stop tracing" : "Start tracing", () => attempt(() => put(path("vhosts", name), { tracing: !v.tracing }), "Changed").then(() => refresh("/api/vhosts")), { title: "Copies every message to amq.rabbitmq.trace", why: ctx.may("administrator") ? undefined : "Needs the administrator tag" }),
           button("Delete", () => remove(v, () => go(href("vhosts"))), { kind: "danger", why: ctx.may("administrator") ? undefined : "Needs the administrator tag" })),
         h("div.figures", figure("Ready", number(v.messages_ready ?? 0)), figure("Unacked", number(v.messages_unacknowledged ?? 0)), figure("Publish", rate(v.message_stats?.publish_details?.rate ?? 0)), figure("Deliver", rate(v.message_stats?.deliver_get_details?.rate ?? 0))),
         card("Facts", facts([["Description", v.description || "–"], ["Tags", (v.tags ?? []).join(", ") || "–"], ["Default queue type", v.default_queue_type], ["Tracing", v.tracing ? "on" : "off"], ["Protected from deletion", v.protected_from_deletion ? "yes" : "no"]])),
