@@ -38,8 +38,8 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
         Command::AuthenticateUser { username, password } => {
             let password = secret(password.as_deref())?;
             let theirs = Options {
-                username: username.clone(),
-                password,
+                login_user: username.clone(),
+                login_password: password,
                 ..options.clone()
             };
             done(
@@ -156,16 +156,6 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
         Command::DisableVhostDeletionProtection { name } => client
             .delete(&path(&["vhosts", name, "deletion", "protection"]), &[])
             .map(|_| ()),
-        Command::TraceOn | Command::TraceOff => {
-            let on = matches!(command, Command::TraceOn);
-            done(
-                client.put(&path(&["vhosts", vhost]), &json!({ "tracing": on })),
-                format!(
-                    "Tracing is {} in vhost \"{vhost}\"",
-                    if on { "on" } else { "off" }
-                ),
-            )
-        }
         Command::SetPolicy {
             name,
             pattern,

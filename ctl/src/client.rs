@@ -56,7 +56,7 @@ impl Client {
             let roots = RootCerts::new_with_certs(&roots);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
-        let credentials = format!("{}:{}", options.username, options.password);
+        let credentials = format!("{}:{}", options.login_user, options.login_password);
         Ok(Self {
             agent: config.build().into(),
             base: options.url.trim_end_matches('/').to_owned(),

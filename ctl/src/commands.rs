@@ -141,10 +141,6 @@ pub(crate) enum Command {
     EnableVhostDeletionProtection { name: String },
     /// Allow to delete a virtual host
     DisableVhostDeletionProtection { name: String },
-    /// Copy every message of a virtual host to amq.rabbitmq.trace
-    TraceOn,
-    /// Stop that
-    TraceOff,
     /// Set a policy
     SetPolicy {
         name: String,
@@ -223,8 +219,6 @@ pub(crate) enum Command {
     Version,
     /// Its listeners
     Listeners,
-    /// Settings in force
-    Environment,
     /// Name and members of the cluster
     ClusterStatus,
     /// Where memory goes
@@ -241,13 +235,6 @@ pub(crate) enum Command {
     CheckProtocolListener { protocol: String },
     /// Fails unless every virtual host runs
     CheckVirtualHosts,
-    /// Fails when a certificate expires within the time
-    CheckCertificateExpiration {
-        #[arg(long, default_value = "months")]
-        unit: String,
-        #[arg(long, default_value_t = 1)]
-        within: u32,
-    },
     /// A completion script for a shell
     Completion { shell: Shell },
 }
@@ -289,7 +276,6 @@ impl Command {
                 | Ping
                 | Version
                 | Listeners
-                | Environment
                 | ClusterStatus
                 | MemoryBreakdown
                 | CheckRunning
@@ -298,7 +284,6 @@ impl Command {
                 | CheckPortListener { .. }
                 | CheckProtocolListener { .. }
                 | CheckVirtualHosts
-                | CheckCertificateExpiration { .. }
         )
     }
 }

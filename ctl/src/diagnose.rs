@@ -40,10 +40,6 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
                 .collect();
             output::rows(options, &["interface", "port", "protocol"], &rows)
         }
-        Command::Environment => match client.get("/api/config/effective")? {
-            Value::String(text) => output::write(&text),
-            other => output::write(&format!("{other:#}\n")),
-        },
         Command::ClusterStatus => {
             let name = client.get("/api/cluster-name")?;
             let nodes = client.get("/api/nodes")?;
@@ -95,10 +91,6 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
             format!("Protocol {protocol} is served"),
         ),
         Command::CheckVirtualHosts => check(&["virtual-hosts"], "All virtual hosts run".to_owned()),
-        Command::CheckCertificateExpiration { unit, within } => check(
-            &["certificate-expiration", &within.to_string(), unit],
-            format!("No certificate expires within {within} {unit}"),
-        ),
         _ => Err(Failure::Usage("no such command".to_owned())),
     }
 }

@@ -114,6 +114,30 @@ mod tests {
     }
 
     #[test]
+    fn the_user_a_command_is_about_is_not_who_asks() {
+        let line = [
+            "ctl",
+            "--username",
+            "admin",
+            "--password",
+            "s",
+            "add_user",
+            "alice",
+            "pw",
+        ];
+        let Arguments { options, command } = Arguments::try_parse_from(line).unwrap();
+        assert_eq!(
+            (&*options.login_user, &*options.login_password),
+            ("admin", "s")
+        );
+        assert!(matches!(
+            command,
+            Command::AddUser { username, password: Some(password) }
+                if username == "alice" && password == "pw"
+        ));
+    }
+
+    #[test]
     fn rabbitmqctl_lines_are_understood() {
         for line in [
             "list_queues",
@@ -129,7 +153,6 @@ mod tests {
             "close_connection 127.0.0.1:1->127.0.0.1:5672 because",
             "export_definitions -",
             "import_definitions defs.json",
-            "trace_on -p /",
             "check_port_listener 5672",
         ] {
             let line: Vec<&str> = std::iter::once("ctl").chain(line.split(' ')).collect();

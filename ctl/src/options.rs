@@ -16,7 +16,8 @@ pub(crate) enum Formatter {
     Csv,
 }
 
-/// See the module.
+/// See the module. The login's fields must not be called as arguments of commands are: clap knows
+/// both by these names, and one would stand for the other.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Where the management API is
@@ -28,18 +29,23 @@ pub(crate) struct Options {
     )]
     pub(crate) url: String,
     /// User name
-    #[arg(long, global = true, env = "WARREN_USERNAME", default_value = "guest")]
-    pub(crate) username: String,
+    #[arg(
+        long = "username",
+        global = true,
+        env = "WARREN_USERNAME",
+        default_value = "guest"
+    )]
+    pub(crate) login_user: String,
     /// Password
     #[arg(
-        long,
+        long = "password",
         global = true,
         env = "WARREN_PASSWORD",
         default_value = "guest",
         hide_env_values = true,
         hide_default_value = true
     )]
-    pub(crate) password: String,
+    pub(crate) login_password: String,
     /// File with the certificates (PEM) to trust for https
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) tls_ca_cert_file: Option<std::path::PathBuf>,
