@@ -7,15 +7,21 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use warren_storage::{Batch, Position, QueueId, Seq};
+
+mod outcome;
+mod record;
+mod slots;
+
+pub(crate) use record::{lasting, paged_only, read_record, record, record_paged};
+use slots::Slots;
 
 use crate::broker::Broker;
 use crate::ids::ConsumerId;
-use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PAGED, FLAG_PERSISTENT, Message, Meta};
-use crate::queue::{Entry, Logged, Queue};
+use crate::message::{CHUNK_TARGET_BYTES, Chunk, Meta};
+use crate::queue::{Entry, Queue};
 use crate::route::Route;
-use crate::stats::{Event, NodeStats, Sizes, add};
+use crate::stats::Sizes;
 use crate::turn::Turn;
 
 /// A position that is never reached: what the log refused is never confirmed.
@@ -59,31 +65,6 @@ pub struct Outcome {
     pub position: Position,
     /// A queue refused them: answer with nack.
     pub nack: bool,
-}
-
-/// One target queue of a batch.
-struct Slot {
-    queue: Arc<Queue>,
-    ranges: Vec<(u32, u32)>,
-    n: u64,
-    first_seq: Seq,
-    next_seq: Seq,
-    /// Messages written to the log for it.
-    logged: u64,
-    /// The queue's persistent messages are to survive a restart.
-    durable: bool,
-    /// The others go to the log too, because the queue does not keep them in memory.
-    pages: bool,
-    /// Every message is stored, whatever its publisher asked for.
-    stores_all: bool,
-}
-
-/// The target queues of a batch.
-#[derive(Default)]
-struct Slots {
-    list: Vec<Slot>,
-    /// Filled only when there are many.
-    by_queue: FxHashMap<QueueId, usize>,
 }
 
 /// Messages on their way; reused from read to read.
@@ -288,48 +269,6 @@ impl PublishBatch {
         }
     }
 
-    /// Counts the batch: per channel for the caller, per exchange, for the vhost and the node.
-    fn count(&mut self, node: &NodeStats) {
-        self.published.clear();
-        let (mut confirmed, mut routed) = (0, 0);
-        let mut runs = self.runs.iter().peekable();
-        // Neighbours of one exchange and channel are counted together.
-        let mut sum = Published::none(0);
-        let mut out = 0;
-        while let Some(run) = runs.next() {
-            let (n, targets) = (u64::from(run.n), run.route.targets().len() as u64);
-            sum.channel = run.channel;
-            sum.messages += n;
-            match run.returned {
-                true => sum.returned += n,
-                false if targets == 0 => sum.dropped += n,
-                false => out += n * targets,
-            }
-            confirmed += if run.first_confirm == 0 { 0 } else { n };
-            let exchange = run.route.exchange();
-            let same = |next: &&Run| {
-                let pair = next.route.exchange().zip(exchange);
-                next.channel == run.channel && pair.is_some_and(|(a, b)| Arc::ptr_eq(a, b))
-            };
-            if runs.peek().is_some_and(same) {
-                continue;
-            }
-            if let Some(exchange) = exchange {
-                exchange.count(sum.messages, out);
-                let vhost = exchange.vhost();
-                vhost.count(Event::Publish, sum.messages);
-                vhost.count(Event::ReturnUnroutable, sum.returned);
-                vhost.count(Event::DropUnroutable, sum.dropped);
-            }
-            self.published.push(sum);
-            routed += out;
-            (sum, out) = (Published::none(0), 0);
-        }
-        add(&node.received_confirm, confirmed);
-        add(&node.routed, routed);
-        node.sizes.add(&std::mem::take(&mut self.sizes));
-    }
-
     /// Has exchanges that remember their messages do so.
     fn remember(&self, chunk: &Arc<Chunk>) {
         for run in &self.runs {
@@ -337,99 +276,6 @@ impl PublishBatch {
                 history.remember(chunk, run.start, run.n);
             }
         }
-    }
-
-    fn outcome(&mut self, position: Position) {
-        for run in &self.runs {
-            if run.first_confirm == 0 {
-                continue;
-            }
-            let last = run.first_confirm + u64::from(run.n) - 1;
-            let ack = |first, last| Outcome {
-                channel: run.channel,
-                confirms: (first, last),
-                position,
-                nack: false,
-            };
-            let mut first = run.first_confirm;
-            if !run.route.targets().is_empty() && !self.rejected.is_empty() {
-                for index in self
-                    .rejected
-                    .iter()
-                    .filter(|i| (run.start..run.start + run.n).contains(i))
-                {
-                    let confirm = run.first_confirm + u64::from(index - run.start);
-                    if confirm > first {
-                        self.outcomes.push(ack(first, confirm - 1));
-                    }
-                    self.outcomes.push(Outcome {
-                        nack: true,
-                        ..ack(confirm, confirm)
-                    });
-                    first = confirm + 1;
-                }
-            }
-            if first <= last {
-                self.outcomes.push(ack(first, last));
-            }
-        }
-    }
-}
-
-impl Published {
-    fn none(channel: u16) -> Self {
-        Self {
-            channel,
-            messages: 0,
-            returned: 0,
-            dropped: 0,
-        }
-    }
-}
-
-/// Slots searched one by one; with more, by their queue's number.
-const FEW_SLOTS: usize = 16;
-
-impl Slots {
-    fn clear(&mut self) {
-        self.list.clear();
-        self.by_queue.clear();
-    }
-
-    /// Index of the slot of this queue, made when there is none.
-    fn of(&mut self, queue: &Arc<Queue>) -> usize {
-        let known = if self.list.len() <= FEW_SLOTS {
-            self.list
-                .iter()
-                .position(|slot| Arc::ptr_eq(&slot.queue, queue))
-        } else {
-            self.by_queue.get(&queue.id()).copied()
-        };
-        known.unwrap_or_else(|| self.add(queue))
-    }
-
-    fn add(&mut self, queue: &Arc<Queue>) -> usize {
-        let index = self.list.len();
-        let queue = Arc::clone(queue);
-        self.list.push(Slot {
-            queue,
-            ranges: Vec::new(),
-            n: 0,
-            first_seq: 0,
-            next_seq: 0,
-            logged: 0,
-            durable: false,
-            pages: false,
-            stores_all: false,
-        });
-        if index == FEW_SLOTS {
-            let all = self.list.iter().enumerate();
-            self.by_queue
-                .extend(all.map(|(index, slot)| (slot.queue.id(), index)));
-        } else if index > FEW_SLOTS {
-            self.by_queue.insert(self.list[index].queue.id(), index);
-        }
-        index
     }
 }
 
@@ -549,83 +395,4 @@ impl Broker {
             Err(_) => (false, NEVER),
         }
     }
-}
-
-impl Slot {
-    /// Which of its messages the log holds, if it took the batch.
-    fn logged(&self, in_log: bool) -> Logged {
-        match (in_log, self.pages, self.durable) {
-            (false, ..) | (true, false, false) => Logged::None,
-            (true, true, _) => Logged::All,
-            (true, false, true) if self.stores_all => Logged::All,
-            (true, false, true) => Logged::Persistent,
-        }
-    }
-}
-
-/// What is written of a message that is to survive a restart, also if only its queue says so.
-pub(crate) fn lasting(meta: Meta) -> Meta {
-    Meta {
-        flags: meta.flags | FLAG_PERSISTENT,
-        ..meta
-    }
-}
-
-/// What is written of a message that is in the log for want of memory only.
-pub(crate) fn paged_only(meta: Meta) -> Meta {
-    Meta {
-        flags: meta.flags | FLAG_PAGED,
-        ..meta
-    }
-}
-
-/// The log record of a message that is to be paged out of this queue.
-pub(crate) fn record_paged(log: &mut Batch, target: (QueueId, Seq), message: &Message) {
-    let parts = [message.address(), message.header(), message.body()];
-    let meta = paged_only(message.meta());
-    record(log, &[target], meta, parts, message.enqueued_ms());
-}
-
-/// The log record of one message: what [`Broker`] needs to rebuild it, then its wire bytes.
-pub(crate) fn record(
-    log: &mut Batch,
-    targets: &[(QueueId, Seq)],
-    meta: Meta,
-    [address, header, body]: [&[u8]; 3],
-    taken_ms: u64,
-) {
-    let mut prefix = [0u8; RECORD_PREFIX];
-    prefix[0] = meta.priority;
-    prefix[1..9].copy_from_slice(&meta.expiration_ms.to_le_bytes());
-    prefix[9..11].copy_from_slice(&(address.len() as u16).to_le_bytes());
-    prefix[11..15].copy_from_slice(&(header.len() as u32).to_le_bytes());
-    log.message(
-        taken_ms,
-        meta.flags,
-        body.len() as u32,
-        targets,
-        &[&prefix, address, header, body],
-    );
-}
-
-/// Priority (1), expiration in ms (8), address length (2), header length (4); little endian.
-const RECORD_PREFIX: usize = 15;
-
-/// Takes a log record's payload apart again: meta data and the three parts. `None` when it is
-/// not one of ours.
-pub(crate) fn read_record(flags: u8, payload: &[u8]) -> Option<(Meta, [&[u8]; 3])> {
-    let (prefix, rest) = payload.split_first_chunk::<RECORD_PREFIX>()?;
-    let expiration_ms = u64::from_le_bytes(prefix[1..9].try_into().ok()?);
-    let address_len = u16::from_le_bytes(prefix[9..11].try_into().ok()?);
-    let header_len = u32::from_le_bytes(prefix[11..15].try_into().ok()?);
-    let (address, rest) = rest.split_at_checked(usize::from(address_len))?;
-    let (header, body) = rest.split_at_checked(header_len as usize)?;
-    Some((
-        Meta {
-            flags,
-            priority: prefix[0],
-            expiration_ms,
-        },
-        [address, header, body],
-    ))
 }

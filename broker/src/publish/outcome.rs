@@ -1,0 +1,100 @@
+//! What came of a batch: its counts, and what may be confirmed when.
+
+use std::sync::Arc;
+
+use warren_storage::Position;
+
+use super::{Outcome, PublishBatch, Published, Run};
+use crate::stats::{Event, NodeStats, add};
+
+impl PublishBatch {
+    /// Counts the batch: per channel for the caller, per exchange, for the vhost and the node.
+    pub(super) fn count(&mut self, node: &NodeStats) {
+        self.published.clear();
+        let (mut confirmed, mut routed) = (0, 0);
+        let mut runs = self.runs.iter().peekable();
+        // Neighbours of one exchange and channel are counted together.
+        let mut sum = Published::none(0);
+        let mut out = 0;
+        while let Some(run) = runs.next() {
+            let (n, targets) = (u64::from(run.n), run.route.targets().len() as u64);
+            sum.channel = run.channel;
+            sum.messages += n;
+            match run.returned {
+                true => sum.returned += n,
+                false if targets == 0 => sum.dropped += n,
+                false => out += n * targets,
+            }
+            confirmed += if run.first_confirm == 0 { 0 } else { n };
+            let exchange = run.route.exchange();
+            let same = |next: &&Run| {
+                let pair = next.route.exchange().zip(exchange);
+                next.channel == run.channel && pair.is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+            };
+            if runs.peek().is_some_and(same) {
+                continue;
+            }
+            if let Some(exchange) = exchange {
+                exchange.count(sum.messages, out);
+                let vhost = exchange.vhost();
+                vhost.count(Event::Publish, sum.messages);
+                vhost.count(Event::ReturnUnroutable, sum.returned);
+                vhost.count(Event::DropUnroutable, sum.dropped);
+            }
+            self.published.push(sum);
+            routed += out;
+            (sum, out) = (Published::none(0), 0);
+        }
+        add(&node.received_confirm, confirmed);
+        add(&node.routed, routed);
+        node.sizes.add(&std::mem::take(&mut self.sizes));
+    }
+
+    /// Fills `outcomes`: the batch is safe once the log is durable up to `position`.
+    pub(super) fn outcome(&mut self, position: Position) {
+        for run in &self.runs {
+            if run.first_confirm == 0 {
+                continue;
+            }
+            let last = run.first_confirm + u64::from(run.n) - 1;
+            let ack = |first, last| Outcome {
+                channel: run.channel,
+                confirms: (first, last),
+                position,
+                nack: false,
+            };
+            let mut first = run.first_confirm;
+            if !run.route.targets().is_empty() && !self.rejected.is_empty() {
+                for index in self
+                    .rejected
+                    .iter()
+                    .filter(|i| (run.start..run.start + run.n).contains(i))
+                {
+                    let confirm = run.first_confirm + u64::from(index - run.start);
+                    if confirm > first {
+                        self.outcomes.push(ack(first, confirm - 1));
+                    }
+                    self.outcomes.push(Outcome {
+                        nack: true,
+                        ..ack(confirm, confirm)
+                    });
+                    first = confirm + 1;
+                }
+            }
+            if first <= last {
+                self.outcomes.push(ack(first, last));
+            }
+        }
+    }
+}
+
+impl Published {
+    fn none(channel: u16) -> Self {
+        Self {
+            channel,
+            messages: 0,
+            returned: 0,
+            dropped: 0,
+        }
+    }
+}
