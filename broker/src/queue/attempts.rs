@@ -6,7 +6,7 @@ use warren_amqp::{
     TableBuilder, TableRef, encode_content_header, parse_content_header, parse_properties,
 };
 
-use super::ready::Entry;
+use super::entry::Entry;
 use super::state::Effects;
 
 /// Tells a receiver how often the message came back before.

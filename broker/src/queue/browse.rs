@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use warren_storage::{MessageLog, ReadError, Seq};
 
-use super::ready::{Entry, Ready};
+use super::entry::Entry;
+use super::ready::Ready;
 use super::{Load, Queue, What};
 use crate::message::Message;
 use crate::pager::reader::Reader;

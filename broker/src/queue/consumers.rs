@@ -13,7 +13,7 @@ use rustc_hash::FxHashSet;
 use warren_amqp::FieldTable;
 use warren_storage::Seq;
 
-use super::ready::Entry;
+use super::entry::Entry;
 use crate::ids::{ConnectionId, ConsumerId};
 
 /// Where a consumer's deliveries go. Implemented by the connection's outbox; called with the

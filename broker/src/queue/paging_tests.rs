@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use warren_storage::{QueueId, RecoveredQueue, Seq};
 
+use super::entry::{Entry, ResidentLimits};
 use super::loading::{HeadWaiter, Load};
-use super::ready::{Entry, ResidentLimits};
 use super::state::{Arrivals, Effects, Got, Logged, QueueState};
 use super::tests::{Taker, consumer, taker};
 use crate::arguments::QueueArguments;

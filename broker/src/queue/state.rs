@@ -4,105 +4,31 @@
 //! [`ConsumerSink`](super::ConsumerSink), and whatever must happen elsewhere afterwards (log
 //! records, dead letters, deletion) is written into [`Effects`].
 
+mod effects;
+mod expiry;
+mod length;
+mod loading;
 mod settings;
+mod settlement;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use warren_storage::{MessageLog, QueueId, RecoveredQueue, Seq};
+use warren_storage::Seq;
 
-use super::attempts::count_returns;
+pub use self::effects::Got;
+pub(crate) use self::effects::{Arrivals, Effects, Logged};
 use super::browse::{Glance, Seen};
 use super::consumers::{Consumer, Consumers};
-use super::loading::{HeadWaiter, Load, What};
-use super::ready::{DroppedAway, Entry, Ready, ResidentLimits};
-use crate::arguments::{Overflow, QueueArguments, QueueType};
+use super::entry::{Entry, ResidentLimits};
+use super::loading::HeadWaiter;
+use super::ready::Ready;
+use crate::arguments::{Overflow, QueueArguments};
 use crate::dead_letter::DeathReason;
 use crate::ids::ConsumerId;
-use crate::message::{Chunk, Message, Meta};
+use crate::message::{Message, Meta};
 use crate::stats::{EVENTS, Event};
-
-/// What an operation on a queue leaves to be done by its caller, after the queue is unlocked.
-#[derive(Default)]
-pub(crate) struct Effects {
-    /// Logged entries that are gone.
-    pub settled: Vec<Seq>,
-    /// The same, whole ranges of numbers.
-    pub settled_ranges: Vec<(Seq, Seq)>,
-    /// Logged entries that the log cannot give back.
-    pub lost: Vec<Seq>,
-    /// Entries that died here; their settlement follows once they are dead-lettered.
-    pub dead: Vec<(Entry, DeathReason)>,
-    /// Of logged entries: how often they came back.
-    pub counts: Vec<(Seq, u32)>,
-    /// Everything logged up to here has been handed out at least once; 0 for no news.
-    pub delivered_up_to: Seq,
-    /// Notes the same where a killed process still finds it, before anything is handed out.
-    pub delivered_mark: Option<DeliveredMark>,
-    /// Whether either counts: only what is durable comes back after a restart.
-    pub marks: bool,
-    /// Of the entries offered to `enqueue`: positions of those refused by a length limit.
-    pub rejected: Vec<u32>,
-    /// The last consumer went away from an auto-delete queue.
-    pub auto_delete: bool,
-    /// The queue's next deadline changed: tell the timers.
-    pub deadline: Option<u64>,
-    /// Something must be loaded: tell the pager.
-    pub load: bool,
-    /// Those who waited for the head to be loaded, and may look again.
-    pub head_here: Vec<Arc<dyn HeadWaiter>>,
-}
-
-/// Newly published messages.
-#[derive(Clone, Copy)]
-pub(crate) struct Arrivals<'a> {
-    /// Where they are.
-    pub chunk: &'a Arc<Chunk>,
-    /// Which of the chunk: first index and number.
-    pub ranges: &'a [(u32, u32)],
-    /// Their numbers, from this on.
-    pub first_seq: Seq,
-    /// Which of them the log holds for this queue.
-    pub logged: Logged,
-}
-
-/// Which messages of a batch the log holds for a queue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Logged {
-    /// None.
-    None,
-    /// Those with `delivery_mode` 2.
-    Persistent,
-    /// All.
-    All,
-}
-
-/// What `basic.get` finds.
-#[derive(Debug)]
-pub enum Got<T> {
-    /// A message.
-    Message(T),
-    /// Nothing is ready.
-    Empty,
-    /// The next message must be loaded first.
-    Away,
-}
-
-/// Told how far a queue hands out: the queue and the log that keeps the mark.
-pub(crate) type DeliveredMark = (QueueId, MessageLog);
-
-impl Effects {
-    fn delivers_up_to(&mut self, seq: Seq) {
-        if !self.marks {
-            return;
-        }
-        self.delivered_up_to = seq;
-        if let Some((queue, log)) = &self.delivered_mark {
-            log.note_delivered(*queue, seq);
-        }
-    }
-}
 
 /// Counters of what happened to a queue, by the number of their [`Event`].
 pub(crate) type Counts = [u64; EVENTS];
@@ -123,9 +49,6 @@ pub struct Depth {
     /// Consumers.
     pub consumers: usize,
 }
-
-/// Messages expired in one go at most.
-const EXPIRED_AT_ONCE: usize = 4096;
 
 /// The state of one queue.
 pub(crate) struct QueueState {
@@ -317,31 +240,6 @@ impl QueueState {
         }
     }
 
-    /// Takes in what a restart found in the log, without loading it. Where priorities count, the
-    /// messages come with [`recover_levels`](Self::recover_levels).
-    pub(crate) fn recover(&mut self, found: &RecoveredQueue) {
-        if self.ready.max_level() == 0 {
-            for (first, last) in &found.live {
-                self.ready.recover(0, *first, *last);
-            }
-        }
-        self.ready.recover_bytes(found.bytes);
-        self.redelivered_up_to = found.delivered_up_to.unwrap_or(0);
-        self.delivered_logged = self.delivered_logged.max(self.redelivered_up_to);
-        let count = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
-        let counts = found.counts.iter().map(|(seq, n)| (*seq, count(*n)));
-        self.delivery_counts = counts.collect();
-        // What expires by its own is known once it is loaded.
-        self.timed |= self.settings.message_ttl_ms.is_some();
-    }
-
-    /// Takes in messages a restart found in the log, of these levels.
-    pub(crate) fn recover_levels(&mut self, found: &[(u8, Seq)]) {
-        for (level, seq) in found {
-            self.ready.recover(*level, *seq, *seq);
-        }
-    }
-
     /// Delivers ready messages to consumers that can take them; expires what stands behind them.
     pub(crate) fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
         let active = self.active_consumer();
@@ -369,15 +267,6 @@ impl QueueState {
     /// is unsettled already.
     fn releases(&self) -> bool {
         self.unacked >= self.limits.messages || self.unacked_bytes >= self.limits.bytes as u64
-    }
-
-    /// A message dies: at once, unless it is to be dead-lettered and its bytes are away.
-    fn dies(&mut self, entry: Entry, reason: DeathReason, fx: &mut Effects) {
-        if entry.message.is_present() || self.settings.dead_letter_exchange.is_none() {
-            fx.dead.push((entry, reason));
-        } else {
-            self.dying.push_back((entry, reason));
-        }
     }
 
     fn hand_over(&mut self, fx: &mut Effects) {
@@ -469,68 +358,6 @@ impl QueueState {
         picked
     }
 
-    /// Deliveries of `consumer` (none for `basic.get`) were acked: gives back credit. The caller
-    /// still owns the entries and reports them to the log.
-    pub(crate) fn acked(
-        &mut self,
-        consumer: Option<ConsumerId>,
-        entries: &[Entry],
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
-        self.count(Event::Ack, entries.len() as u64);
-        self.release(consumer, entries);
-        settle(entries, fx);
-        self.dispatch(now_ms, fx);
-    }
-
-    /// Deliveries were rejected without requeue: they die here.
-    pub(crate) fn rejected(
-        &mut self,
-        consumer: Option<ConsumerId>,
-        entries: Vec<Entry>,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
-        self.release(consumer, &entries);
-        if self.deleted {
-            return settle(&entries, fx);
-        }
-        for entry in entries {
-            self.dies(entry, DeathReason::Rejected, fx);
-        }
-        self.dispatch(now_ms, fx);
-    }
-
-    /// Deliveries come back to their original places, marked redelivered.
-    pub(crate) fn requeue(
-        &mut self,
-        consumer: Option<ConsumerId>,
-        mut entries: Vec<Entry>,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
-        self.release(consumer, &entries);
-        if self.deleted {
-            return settle(&entries, fx);
-        }
-        for entry in &mut entries {
-            entry.redelivered = true;
-        }
-        if self.settings.queue_type == QueueType::Quorum {
-            let limit = self.settings.delivery_limit;
-            for entry in count_returns(limit, &mut entries, fx) {
-                self.dies(entry, DeathReason::DeliveryLimit, fx);
-            }
-        }
-        self.ready.requeue(entries);
-        if self.settings.overflow == Overflow::DropHead {
-            self.drop_head(fx);
-        }
-        self.dispatch(now_ms, fx);
-        self.expire(now_ms, fx);
-    }
-
     /// Adds a consumer. Nothing is delivered until the next [`dispatch`](Self::dispatch).
     pub(crate) fn add_consumer(&mut self, consumer: Consumer, now_ms: u64) {
         self.had_consumer = true;
@@ -586,35 +413,6 @@ impl QueueState {
         (n, self.consumers.clear())
     }
 
-    /// Declared or looked at: puts off `x-expires`.
-    pub(crate) fn touch(&mut self, now_ms: u64, fx: &mut Effects) {
-        self.last_used_ms = now_ms;
-        self.plan_deadline(fx);
-    }
-
-    /// Removes what has expired. True when the whole queue has (`x-expires`).
-    pub(crate) fn expire(&mut self, now_ms: u64, fx: &mut Effects) -> bool {
-        self.expire_messages(now_ms, fx);
-        !self.deleted
-            && self
-                .queue_deadline()
-                .is_some_and(|deadline| deadline <= now_ms)
-    }
-
-    fn expire_messages(&mut self, now_ms: u64, fx: &mut Effects) {
-        // The rest comes with the timer, which is due at once: others get a turn in between.
-        for _ in 0..EXPIRED_AT_ONCE {
-            let Some(entry) = self.ready.pop_expired(now_ms) else {
-                break;
-            };
-            self.dies(entry, DeathReason::Expired, fx);
-        }
-        if self.scheduled.is_some_and(|scheduled| scheduled <= now_ms) {
-            self.scheduled = None;
-        }
-        self.plan_deadline(fx);
-    }
-
     /// The consumer served when the queue is single-active.
     pub(crate) fn active_consumer(&self) -> Option<ConsumerId> {
         if !self.settings.single_active_consumer {
@@ -623,250 +421,4 @@ impl QueueState {
         // The oldest consumer of all; consumers are numbered by age.
         self.consumers.iter().map(|consumer| consumer.info.id).min()
     }
-
-    fn release(&mut self, consumer: Option<ConsumerId>, entries: &[Entry]) {
-        self.unacked = self.unacked.saturating_sub(entries.len());
-        let bytes: u64 = entries.iter().map(|e| e.message.body_len() as u64).sum();
-        self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes);
-        if let Some(id) = consumer {
-            self.consumers.release(id, entries.len() as u32);
-        }
-    }
-
-    /// Level and deadline of a message.
-    fn fit(&mut self, meta: Meta, enqueued_ms: u64, now_ms: u64) -> (u8, u64) {
-        let level = meta.priority.min(self.ready.max_level());
-        let ttl = match (self.settings.message_ttl_ms, meta.expiration()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        let Some(ttl) = ttl else {
-            return (level, u64::MAX);
-        };
-        self.timed = true;
-        (level, enqueued_ms.min(now_ms).saturating_add(ttl))
-    }
-
-    fn over_limit(&self, messages: usize, bytes: u64) -> bool {
-        let exceeds = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value > limit);
-        exceeds(
-            self.settings.max_length,
-            (self.ready.len() + messages) as u64,
-        ) || exceeds(
-            self.settings.max_length_bytes,
-            self.ready.body_bytes() + bytes,
-        )
-    }
-
-    fn refuse(&mut self, entry: Entry, position: u32, fx: &mut Effects) {
-        fx.rejected.push(position);
-        if self.settings.overflow == Overflow::RejectPublishDlx {
-            fx.dead.push((entry, DeathReason::MaxLen));
-        } else if entry.logged() {
-            fx.settled.push(entry.seq);
-        }
-    }
-
-    /// Q-48; with priorities the head is the highest one, as RabbitMQ has it. A head that
-    /// is away goes unseen where it makes no difference, else once it is loaded.
-    fn drop_head(&mut self, fx: &mut Effects) {
-        let unseen = self.settings.dead_letter_exchange.is_none()
-            && self.settings.max_length_bytes.is_none();
-        while self.over_limit(0, 0) {
-            if let Some(entry) = self.ready.pop() {
-                self.dies(entry, DeathReason::MaxLen, fx);
-                continue;
-            }
-            let limit = self.settings.max_length.unwrap_or(u64::MAX);
-            let excess = (self.ready.len() as u64).saturating_sub(limit);
-            let dropped = unseen.then(|| self.ready.drop_away(excess as usize));
-            match dropped.flatten() {
-                Some(DroppedAway::Range(first, last)) => fx.settled_ranges.push((first, last)),
-                Some(DroppedAway::Stub(entry)) => self.dies(entry, DeathReason::MaxLen, fx),
-                None => break,
-            }
-        }
-    }
-
-    fn queue_deadline(&self) -> Option<u64> {
-        let expires = self
-            .settings
-            .expires_ms
-            .filter(|_| self.consumers.is_empty())?;
-        Some(self.last_used_ms.saturating_add(expires))
-    }
-
-    /// Notes the next deadline for the timers when it moved.
-    fn plan_deadline(&mut self, fx: &mut Effects) {
-        if self.deleted || !self.timed && self.settings.expires_ms.is_none() {
-            return;
-        }
-        let next = [self.ready.next_deadline(), self.queue_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
-        let Some(next) = next else { return };
-        // A timer already set for earlier will plan again when it fires.
-        if self.scheduled.is_none_or(|scheduled| next < scheduled) {
-            self.scheduled = Some(next);
-            fx.deadline = Some(next);
-        }
-    }
-}
-
-/// Loading what is away: what the pager asks for and brings.
-impl QueueState {
-    /// After each operation: whether something is to be loaded, and who has waited long enough.
-    pub(crate) fn after(&mut self, fx: &mut Effects) {
-        if !self.waiting.is_empty() && !self.ready.head_away() {
-            fx.head_here.append(&mut self.waiting);
-        }
-        if !self.loading && self.wants_load() {
-            self.loading = true;
-            fx.load = true;
-        }
-    }
-
-    fn wants_load(&self) -> bool {
-        !self.dying.is_empty() || self.ready.lacks(self.target(), self.timed)
-    }
-
-    /// How much should be here: little as long as nobody takes anything.
-    fn target(&self) -> ResidentLimits {
-        let wanted = !self.consumers.is_empty() || !self.waiting.is_empty() || self.timed;
-        let limits = self.ready.limits();
-        if wanted { limits } else { limits.min(HEAD) }
-    }
-
-    /// The pager is here: what to read. `None` when nothing is wanted any more.
-    pub(crate) fn begin_load(&mut self) -> Option<Load> {
-        let load = if self.deleted {
-            None
-        } else if self.dying.is_empty() {
-            let wanted = self.ready.lacking(self.target(), PAGE, self.timed);
-            wanted.map(|(level, seqs, bytes)| Load {
-                what: What::Level(level),
-                seqs,
-                bytes,
-            })
-        } else {
-            // Their order is not that of their numbers: what is asked for is read to its end.
-            let mut bytes = 0;
-            let seqs = self
-                .dying
-                .iter()
-                .take(PAGE.messages)
-                .map_while(|(entry, _)| {
-                    let fits = bytes < PAGE.bytes;
-                    bytes += entry.message.body_len();
-                    fits.then_some(entry.seq)
-                });
-            let mut seqs: Vec<Seq> = seqs.collect();
-            seqs.sort_unstable();
-            Some(Load {
-                what: What::Dying,
-                seqs,
-                bytes: usize::MAX,
-            })
-        };
-        self.loading = load.is_some();
-        load
-    }
-
-    /// What the pager read of a [`Load`], ascending, and the numbers the log cannot give back.
-    /// Whatever is gone by now is ignored.
-    pub(crate) fn end_load(
-        &mut self,
-        what: What,
-        loaded: Vec<(Seq, Message)>,
-        lost: &[Seq],
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
-        self.loading = false;
-        if self.deleted {
-            return;
-        }
-        match what {
-            What::Level(level) => {
-                let loaded = loaded.into_iter();
-                let mut entries = loaded
-                    .map(|(seq, message)| self.loaded_entry(seq, message, now_ms))
-                    .collect();
-                self.ready.loaded(level, &mut entries);
-                self.ready.lost(level, lost, |seq| fx.lost.push(seq));
-            }
-            What::Dying => self.bury(&loaded, lost, fx),
-        }
-        if self.settings.overflow == Overflow::DropHead {
-            self.drop_head(fx);
-        }
-        self.dispatch(now_ms, fx);
-        self.expire(now_ms, fx);
-    }
-
-    fn loaded_entry(&mut self, seq: Seq, message: Message, now_ms: u64) -> Entry {
-        let (level, deadline_ms) = self.fit(message.meta(), message.enqueued_ms(), now_ms);
-        Entry {
-            seq,
-            message,
-            logged: true,
-            deliveries: self.delivery_counts.remove(&seq).unwrap_or(0),
-            redelivered: seq <= self.redelivered_up_to,
-            release: false,
-            level,
-            deadline_ms,
-        }
-    }
-
-    /// Dead letters whose bytes have come, in the order of their deaths; the first one whose bytes
-    /// have not come holds the others up.
-    fn bury(&mut self, loaded: &[(Seq, Message)], lost: &[Seq], fx: &mut Effects) {
-        while let Some((mut entry, reason)) = self.dying.pop_front() {
-            let found = loaded.binary_search_by_key(&entry.seq, |(seq, _)| *seq);
-            if let Ok(at) = found {
-                entry.message = loaded[at].1.clone();
-                fx.dead.push((entry, reason));
-            } else if lost.binary_search(&entry.seq).is_ok() {
-                fx.lost.push(entry.seq);
-            } else {
-                self.dying.push_front((entry, reason));
-                break;
-            }
-        }
-    }
-
-    /// Frees memory: pages out what is in the log and lists what should be written there first.
-    pub(crate) fn page_out(&mut self, most: usize, unlogged: &mut Vec<Entry>) {
-        if !self.deleted {
-            self.ready.page_out(most, unlogged);
-        }
-    }
-
-    /// These are in the log now. Those that are not ready any more are settled there, for whoever
-    /// has them believes they are not.
-    pub(crate) fn now_logged(&mut self, entries: &[Entry], fx: &mut Effects) {
-        for entry in entries {
-            if self.deleted || !self.ready.now_logged(entry.level, entry.seq) {
-                fx.settled.push(entry.seq);
-            }
-        }
-    }
-}
-
-/// Loaded at once.
-const PAGE: ResidentLimits = ResidentLimits {
-    messages: 8192,
-    bytes: 2 << 20,
-};
-
-/// Kept of a backlog nobody takes from.
-const HEAD: ResidentLimits = ResidentLimits {
-    messages: 64,
-    bytes: 64 << 10,
-};
-
-fn settle(entries: &[Entry], fx: &mut Effects) {
-    fx.settled
-        .extend(entries.iter().filter(|e| e.logged()).map(|e| e.seq));
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use warren_amqp::FieldTable;
 
 use super::consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
-use super::ready::Entry;
+use super::entry::Entry;
 use super::state::{Arrivals, Effects, Got, Logged, QueueState};
 use crate::arguments::{Overflow, QueueArguments};
 use crate::dead_letter::DeathReason;

@@ -1,0 +1,96 @@
+//! How deliveries end: acked, rejected, back in their places.
+
+use super::{Effects, QueueState};
+use crate::arguments::{Overflow, QueueType};
+use crate::dead_letter::DeathReason;
+use crate::ids::ConsumerId;
+use crate::queue::attempts::count_returns;
+use crate::queue::entry::Entry;
+use crate::stats::Event;
+
+impl QueueState {
+    /// Deliveries of `consumer` (none for `basic.get`) were acked: gives back credit. The caller
+    /// still owns the entries and reports them to the log.
+    pub(crate) fn acked(
+        &mut self,
+        consumer: Option<ConsumerId>,
+        entries: &[Entry],
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.count(Event::Ack, entries.len() as u64);
+        self.release(consumer, entries);
+        settle(entries, fx);
+        self.dispatch(now_ms, fx);
+    }
+
+    /// Deliveries were rejected without requeue: they die here.
+    pub(crate) fn rejected(
+        &mut self,
+        consumer: Option<ConsumerId>,
+        entries: Vec<Entry>,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.release(consumer, &entries);
+        if self.deleted {
+            return settle(&entries, fx);
+        }
+        for entry in entries {
+            self.dies(entry, DeathReason::Rejected, fx);
+        }
+        self.dispatch(now_ms, fx);
+    }
+
+    /// Deliveries come back to their original places, marked redelivered.
+    pub(crate) fn requeue(
+        &mut self,
+        consumer: Option<ConsumerId>,
+        mut entries: Vec<Entry>,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.release(consumer, &entries);
+        if self.deleted {
+            return settle(&entries, fx);
+        }
+        for entry in &mut entries {
+            entry.redelivered = true;
+        }
+        if self.settings.queue_type == QueueType::Quorum {
+            let limit = self.settings.delivery_limit;
+            for entry in count_returns(limit, &mut entries, fx) {
+                self.dies(entry, DeathReason::DeliveryLimit, fx);
+            }
+        }
+        self.ready.requeue(entries);
+        if self.settings.overflow == Overflow::DropHead {
+            self.drop_head(fx);
+        }
+        self.dispatch(now_ms, fx);
+        self.expire(now_ms, fx);
+    }
+
+    pub(super) fn release(&mut self, consumer: Option<ConsumerId>, entries: &[Entry]) {
+        self.unacked = self.unacked.saturating_sub(entries.len());
+        let bytes: u64 = entries.iter().map(|e| e.message.body_len() as u64).sum();
+        self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes);
+        if let Some(id) = consumer {
+            self.consumers.release(id, entries.len() as u32);
+        }
+    }
+
+    /// A message dies: at once, unless it is to be dead-lettered and its bytes are away.
+    pub(super) fn dies(&mut self, entry: Entry, reason: DeathReason, fx: &mut Effects) {
+        if entry.message.is_present() || self.settings.dead_letter_exchange.is_none() {
+            fx.dead.push((entry, reason));
+        } else {
+            self.dying.push_back((entry, reason));
+        }
+    }
+}
+
+fn settle(entries: &[Entry], fx: &mut Effects) {
+    fx.settled
+        .extend(entries.iter().filter(|e| e.logged()).map(|e| e.seq));
+}
