@@ -1,6 +1,8 @@
 //! Publishing and taking single messages on behalf of the HTTP face. Slower than the AMQP path,
 //! which works on whole reads of a socket, and with the same checks.
 
+use std::sync::Arc;
+
 use warren_amqp::{Properties, ReplyError, encode_content_header, make_address, parse_properties};
 use warren_storage::Position;
 
@@ -41,11 +43,11 @@ impl Broker {
         let mut address = Vec::new();
         make_address(&mut address, exchange, routing_key);
         let mut routes = RouteCache::default();
-        let route = routes.resolve(vhost, session, &address)?;
+        let route = Arc::clone(routes.resolve(vhost, session, &address)?);
         let header = encode_content_header(body.len() as u64, properties);
         // Read back, as headers decide over routes in the form they are stored in.
         let stored = parse_properties(header.get(12..).unwrap_or_default())?;
-        let route = RouteCache::refine(vhost, route, &stored)?;
+        let route = RouteCache::refine(vhost, session, &route, &stored)?;
         let mut batch = PublishBatch::default();
         if route.is_unroutable() {
             batch.push_returned(&route, 0, 1, [&address, &header, body], meta);

@@ -165,8 +165,11 @@ impl RouteCache {
 
     /// `route` as a message's properties change it: CC and BCC keys, exchanges that look at more
     /// than keys, or draw lots, or must not remember it.
+    ///
+    /// Errors: 406 for keys that are no array, 403 for keys the user may not use (U-13).
     pub fn refine(
         vhost: &Vhost,
+        session: &mut Session,
         route: &Arc<Route>,
         properties: &Properties<'_>,
     ) -> Result<Arc<Route>, ReplyError> {
@@ -179,6 +182,11 @@ impl RouteCache {
         let mut keys = vec![key];
         if let Some(extra) = &extra {
             keys.extend(extra.cc.iter().chain(&extra.bcc).map(String::as_str));
+            if vhost.exchange(exchange)?.kind == ExchangeKind::Topic {
+                for key in keys.iter().skip(1) {
+                    session.check_topic(Access::Write, exchange, key)?;
+                }
+            }
         }
         let (mut found, _) = lookup(vhost, exchange, &keys, properties);
         if not_to_be_stored(properties.headers) {

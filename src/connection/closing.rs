@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use warren_amqp::frame::{Frame, FrameKind};
-use warren_amqp::method::method_ids;
+use warren_amqp::method::{method_ids, method_name};
 use warren_amqp::protocol::{AMQPClass, channel as channel_methods, connection as conn_methods};
 use warren_amqp::{ReplyCode, ReplyError, short};
 
@@ -36,11 +36,9 @@ impl Connection {
     pub(super) fn close_channel_for(&mut self, number: u16, error: &ReplyError) {
         let (class_id, method_id) = error.method.unwrap_or((0, 0));
         tracing::error!(
-            connection = self.name,
-            vhost = self.vhost_name(),
-            channel = number,
-            "channel error: operation {class_id}.{method_id} caused a channel exception {}",
-            error.reply_text()
+            "Channel error on connection {}, channel {number}: {}",
+            self.described(),
+            exception("channel", error)
         );
         self.close_channel(number);
         self.channels.insert(number, Channel::Closing);
@@ -60,16 +58,12 @@ impl Connection {
     pub(super) fn close_connection(&mut self, error: ReplyError) {
         let text = error.reply_text();
         if error.code == ReplyCode::ConnectionForced {
-            tracing::info!(
-                connection = self.name,
-                vhost = self.vhost_name(),
-                "closing: {text}"
-            );
+            tracing::info!("closing AMQP connection {}: {text}", self.described());
         } else {
             tracing::error!(
-                connection = self.name,
-                vhost = self.vhost_name(),
-                "connection error: {text}"
+                "Error on AMQP connection {}: {}",
+                self.described(),
+                exception("connection", &error)
             );
         }
         self.flush();
@@ -113,11 +107,7 @@ impl Connection {
     }
 
     pub(super) fn drop_connection(&mut self, reason: String, delay: Duration) {
-        tracing::error!(
-            connection = self.name,
-            vhost = self.vhost_name(),
-            "closing: {reason}"
-        );
+        tracing::error!("closing AMQP connection {}: {reason}", self.described());
         self.ended.get_or_insert(reason);
         self.deaf = true;
         if delay.is_zero() {
@@ -159,4 +149,13 @@ impl Connection {
         }
         self.context.broker.finish(&mut self.turn);
     }
+}
+
+/// What went wrong in the words operators look for: `operation basic.ack caused a channel
+/// exception precondition_failed: unknown delivery tag 9`.
+fn exception(scope: &str, error: &ReplyError) -> String {
+    let operation = error.method.and_then(method_name);
+    let operation = operation.unwrap_or_else(|| "none".to_owned());
+    let (name, why) = (error.code.name().to_lowercase(), &error.explanation);
+    format!("operation {operation} caused a {scope} exception {name}: {why}")
 }

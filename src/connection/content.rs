@@ -314,7 +314,7 @@ impl Connection {
                 let reply = self.channels.get(&number).and_then(reply_queue_name);
                 let rewritten = rewrite(incoming, &properties, reply.as_deref())?;
                 let meta = meta_of(&properties)?;
-                let route = warren_broker::RouteCache::refine(vhost, route, &properties)?;
+                let route = warren_broker::RouteCache::refine(vhost, session, route, &properties)?;
                 check_user_id(&properties, &session.user)?;
                 (route, meta, rewritten)
             }

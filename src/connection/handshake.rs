@@ -24,6 +24,8 @@ impl Connection {
         match check_protocol_header(input) {
             HeaderCheck::NeedMore => None,
             HeaderCheck::Accept => {
+                // Only now: whoever looks whether the port is open says nothing (C-6).
+                tracing::info!("accepting AMQP connection ({})", self.name);
                 self.phase = Phase::Start;
                 let start = self.context.start_method(self.secured.is_some());
                 self.outbox
@@ -230,9 +232,7 @@ impl Connection {
         self.registered = true;
         broker.add_connection(self.id, Arc::new(handle));
         tracing::info!(
-            connection = self.name,
-            vhost = name,
-            "connection {}: user '{user_name}' authenticated and granted access to vhost '{name}'",
+            "connection ({}): user '{user_name}' authenticated and granted access to vhost '{name}'",
             self.name
         );
         self.send(

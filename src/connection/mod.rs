@@ -241,11 +241,6 @@ impl Connection {
         }
     }
 
-    /// Its name: `peer:port -> local:port`.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// So many bytes were read from the socket at once.
     pub(crate) fn count_received(&mut self, bytes: usize) {
         match &self.live {
@@ -282,6 +277,19 @@ impl Connection {
     /// The vhost it opened.
     pub(crate) fn vhost_name(&self) -> &str {
         self.vhost.as_ref().map_or("", |vhost| vhost.name())
+    }
+
+    /// Itself for the log: `(peer -> local, vhost: '/', user: 'guest')`.
+    pub(crate) fn described(&self) -> String {
+        match &self.session {
+            Some(session) => format!(
+                "({}, vhost: '{}', user: '{}')",
+                self.name,
+                self.vhost_name(),
+                session.user.name
+            ),
+            None => format!("({})", self.name),
+        }
     }
 
     /// The negotiated heartbeat interval in seconds; 0 for none.

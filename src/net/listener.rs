@@ -184,28 +184,39 @@ fn driver<S: Transport>(
     let outbox = Outbox::new();
     let timeout = context.limits.handshake_timeout;
     let connection = Connection::new(context, Arc::clone(&outbox), peer, local, secured);
-    tracing::debug!(connection = connection.name(), "accepting AMQP connection");
     Box::new(Driver::new(stream, connection, outbox, timeout))
 }
 
 async fn run<S: Transport>(driver: Box<Driver<S>>) {
     let (driver, reason) = driver.run().await;
     let connection = driver.connection();
+    let who = connection.described();
     if connection.vhost_name().is_empty() {
-        tracing::debug!(
-            connection = connection.name(),
-            "closed before it was open: {reason}"
-        );
+        tracing::debug!("closing AMQP connection {who} before it was open: {reason}");
     } else {
-        tracing::info!(
-            connection = connection.name(),
-            vhost = connection.vhost_name(),
-            "closing AMQP connection: {reason}"
-        );
+        tracing::info!("closing AMQP connection {who}: {reason}");
     }
 }
 
 /// IPv4 addresses that came in through an IPv6 socket, as IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn w44_small_frames_are_sent_at_once() {
+        let listener = bind(&ListenAddress::any(0), 8).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        prepare(&server, &Config::default().tcp).unwrap();
+        assert!(server.nodelay().unwrap());
+        drop(client);
+    }
 }

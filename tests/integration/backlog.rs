@@ -276,7 +276,7 @@ fn limits_and_purges_count_what_is_paged() {
 
 /// Half a gigabyte of messages, persistent and not, beside what a broker takes anyway.
 #[test]
-fn a_backlog_does_not_fill_memory() {
+fn a10_a_backlog_does_not_fill_memory() {
     let mut broker = Broker::start(&[]);
     let mut c = broker.client();
     c.call(1, durable("q", none()));

@@ -2,6 +2,7 @@
 //!
 //! - `hot`: publish and the acknowledgements, in place.
 //! - `cold`: everything else, as `amq-protocol` types, behind our own checks.
+//! - `names`: what people call them.
 //! - `layout`: the arguments of every method RabbitMQ knows, for those checks.
 //!
 //! Which method is allowed where is not decided here.
@@ -9,12 +10,14 @@
 mod cold;
 mod hot;
 mod layout;
+mod names;
 
 pub use cold::{ColdError, parse_method, put_method};
 pub use hot::{
     Ack, Nack, Publish, Reject, make_address, parse_ack, parse_nack, parse_publish, parse_reject,
     split_address,
 };
+pub use names::method_name;
 
 use amq_protocol::types::ShortString;
 

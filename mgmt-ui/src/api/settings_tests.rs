@@ -82,7 +82,7 @@ async fn policymakers_set_policies_and_administrators_operator_policies() {
 }
 
 #[tokio::test]
-async fn l50_parameters_are_put_listed_and_deleted() {
+async fn l50_l51_parameters_are_put_listed_and_deleted() {
     let node = Node::start().await;
     let path = "/api/parameters/shovel/%2F/s";
     let body = r#"{"value":{"src-uri":"amqp://"}}"#;

@@ -32,7 +32,7 @@ fn parse(text: &str) -> Vec<(String, f64)> {
 }
 
 #[tokio::test]
-async fn the_series_of_the_dashboards_are_there() {
+async fn o31_the_series_of_the_dashboards_are_there() {
     let node = Node::start().await;
     let answer = node.get_metrics("/metrics").await;
     assert_eq!(answer.status, 200);
@@ -69,7 +69,7 @@ async fn the_series_of_the_dashboards_are_there() {
 }
 
 #[tokio::test]
-async fn alarms_are_ones() {
+async fn o36_alarms_are_ones() {
     let node = Node::start().await;
     node.broker.set_alarms(Alarms {
         memory: false,
@@ -81,7 +81,7 @@ async fn alarms_are_ones() {
 }
 
 #[tokio::test]
-async fn the_metrics_listener_has_nothing_else() {
+async fn o30_the_metrics_listener_has_nothing_else() {
     let node = Node::start().await;
     assert_eq!(node.get_metrics("/api/overview").await.status, 404);
     // The management API has them too, for those who may monitor.
@@ -109,7 +109,7 @@ const GLOBAL: &str = "received received_confirm routed confirmed unroutable_drop
     dead_lettered_expired dead_lettered_rejected dead_lettered_maxlen dead_lettered_delivery_limit";
 
 #[tokio::test]
-async fn everything_the_dashboards_ask_for_is_there() {
+async fn o32_o33_everything_the_dashboards_ask_for_is_there() {
     let node = Node::start().await;
     let samples = parse(&node.get_metrics("/metrics").await.body);
     let has = |name: &str| {
@@ -125,7 +125,7 @@ async fn everything_the_dashboards_ask_for_is_there() {
 }
 
 #[tokio::test]
-async fn objects_have_labels_and_families_are_chosen() {
+async fn o30_o38_objects_have_labels_and_families_are_chosen() {
     let node = Node::start().await;
     let body = node.get_metrics("/metrics/per-object").await.body;
     parse(&body);

@@ -19,6 +19,17 @@ pub(crate) fn send(
     user: Option<&str>,
     body: &str,
 ) -> (u16, String) {
+    send_with(addr, (method, path), user, "", body)
+}
+
+/// The same with further headers, each ended by CR LF.
+pub(crate) fn send_with(
+    addr: SocketAddr,
+    (method, path): (&str, &str),
+    user: Option<&str>,
+    headers: &str,
+    body: &str,
+) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).expect("an HTTP server");
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -31,7 +42,7 @@ pub(crate) fn send(
     });
     // 1.0, so that no body comes in chunks.
     let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {addr}\r\n{authorization}\
+        "{method} {path} HTTP/1.0\r\nHost: {addr}\r\n{authorization}{headers}\
          Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );

@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-pub(crate) use http::{get as http_get, send as http_send};
+pub(crate) use http::{get as http_get, send as http_send, send_with as http_send_with};
 pub(crate) use process::{Exit, run_to_end};
 
 /// Users, vhosts and permissions the tests rely on: guest (administrator), bob (`v1` only:

@@ -114,6 +114,20 @@ fn c32_heartbeats_come() {
 }
 
 #[test]
+fn c35_a_heartbeat_is_eight_bytes() {
+    let mut c = shared().log_in(&Login {
+        heartbeat: 1,
+        ..Login::default()
+    });
+    // Until it takes us for dead, nothing else comes.
+    let bytes = c.read_to_end();
+    assert!(!bytes.is_empty());
+    for frame in bytes.chunks(8) {
+        assert_eq!(frame, [8, 0, 0, 0, 0, 0, 0, 0xCE]);
+    }
+}
+
+#[test]
 fn c33_silent_peer_is_dropped() {
     let mut c = shared().log_in(&Login {
         heartbeat: 1,

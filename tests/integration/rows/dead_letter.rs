@@ -107,7 +107,7 @@ fn q60_maxlen() {
 }
 
 #[test]
-fn q61_new_exchange_and_key() {
+fn q61_q73_new_exchange_and_key() {
     let (mut c, q, dlq) = with_dead_letters("q61", &[]);
     c.call(1, bind(&q, "amq.direct", &q));
     c.publish("amq.direct", &q, "x");

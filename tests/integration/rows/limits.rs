@@ -284,3 +284,50 @@ fn q50_reject_publish_dlx() {
     assert_eq!(field(&death, "reason"), &string("maxlen"));
     assert_eq!(c.drain(&q), ["fits"]);
 }
+
+#[test]
+fn q46_nothing_expires_early() {
+    let (mut c, q) = with_queue("q46", &[("x-message-ttl", int(400))]);
+    let sent = Instant::now();
+    c.put(&q, "x");
+    while c.call(1, declare_passive(&q)).message_count == 1 {
+        assert!(sent.elapsed() < PATIENCE, "it never expires");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Both clocks count milliseconds, and the broker took it after we had sent it.
+    assert!(
+        sent.elapsed() >= Duration::from_millis(399),
+        "gone after {:?}",
+        sent.elapsed()
+    );
+}
+
+#[test]
+fn q51_a_full_queue_does_not_refuse_what_a_consumer_takes() {
+    let limits = [
+        ("x-max-length", int(1)),
+        ("x-overflow", string("reject-publish")),
+    ];
+    let (mut c, q) = with_queue("q51", &limits);
+    c.open_channel(2);
+    let take = basic::Consume {
+        no_ack: true,
+        ..consume(&q, "t")
+    };
+    c.call(2, take);
+    c.call(1, confirm_select());
+    for n in 1..=5 {
+        c.put(&q, &n.to_string());
+        let (mut confirmed, mut delivered) = (false, false);
+        while !(confirmed && delivered) {
+            match c.next_frame() {
+                Frame::Method(1, AMQPClass::Basic(basic::AMQPMethod::Ack(_))) => confirmed = true,
+                Frame::Method(2, AMQPClass::Basic(basic::AMQPMethod::Deliver(it))) => {
+                    c.expect_content(2, it);
+                    delivered = true;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

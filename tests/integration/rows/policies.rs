@@ -1,47 +1,15 @@
 //! Sections 6 and 7: policies put in force live, limits, topic permissions; set over HTTP.
 
+use super::managed::{eventually, managed, put, remove};
 use crate::{
     dialogue::*,
-    harness::{Broker, Home, http_get, http_send, is_oracle, unique},
+    harness::{http_get, is_oracle, unique},
 };
-use std::{
-    net::SocketAddr,
-    thread,
-    time::{Duration, Instant},
-};
-
-/// A broker of its own with its management API.
-fn managed() -> (Broker, SocketAddr) {
-    let home = Home::new(&[]);
-    let mut broker = Broker::start_in(home, &["--management-addr", "127.0.0.1:0"]);
-    let addr = broker.management_addr();
-    (broker, addr)
-}
-
-#[track_caller]
-fn put(addr: SocketAddr, path: &str, body: &str) {
-    let (status, answer) = http_send(addr, "PUT", path, Some("guest"), body);
-    assert!(matches!(status, 201 | 204), "{status} {answer}");
-}
-
-#[track_caller]
-fn remove(addr: SocketAddr, path: &str) {
-    let (status, answer) = http_send(addr, "DELETE", path, Some("guest"), "");
-    assert_eq!(status, 204, "{answer}");
-}
+use std::net::SocketAddr;
 
 fn set_policy(addr: SocketAddr, name: &str, pattern: &str, definition: &str) {
     let body = format!(r#"{{"pattern":"{pattern}","definition":{definition}}}"#);
     put(addr, &format!("/api/policies/%2F/{name}"), &body);
-}
-
-#[track_caller]
-fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !check() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn count(c: &mut Peer, q: &str) -> u32 {
@@ -252,4 +220,30 @@ fn u10_topic_permissions_count_for_publish_and_bind() {
     remove(http, "/api/topic-permissions/%2F/guest/amq.topic");
     c.publish("amq.topic", "other.x", "fine");
     c.expect_alive();
+}
+
+#[test]
+fn u13_keys_in_headers_are_checked_too() {
+    if is_oracle() {
+        return; // its management plugin is not on
+    }
+    let (broker, http) = managed();
+    let mut c = broker.client();
+    let body = r#"{"exchange":"amq.topic","write":"^free","read":".*"}"#;
+    put(http, "/api/topic-permissions/%2F/guest", body);
+    for header in ["CC", "BCC"] {
+        for (key, allowed) in [("free.too", true), ("secret", false)] {
+            let headers = table(&[(header, array(vec![string(key)]))]);
+            let method = publish("amq.topic", "free.x");
+            c.publish_with(1, method, &with_headers(headers), b"x");
+            if allowed {
+                c.expect_alive();
+                continue;
+            }
+            let text = "ACCESS_REFUSED - write access to topic 'secret' in exchange 'amq.topic' in \
+                        vhost '/' refused for user 'guest'";
+            c.expect_channel_error(1, 403, text, (60, 40));
+            c.open_channel(1);
+        }
+    }
 }

@@ -132,3 +132,23 @@ fn h76_one_comes_for_each_one_settled() {
     c.expect_bodies(&["6"]);
     assert!(fourth < fifth);
 }
+
+#[test]
+fn h73_both_limits_hold() {
+    let (mut c, q) = with_messages("h73", 10);
+    c.call(1, qos(2));
+    let shared = basic::Qos {
+        global: true,
+        ..qos(3)
+    };
+    c.call(1, shared);
+    c.call(1, consume(&q, "a"));
+    let tags = c.expect_bodies(&["1", "2"]); // its own limit
+    c.expect_nothing();
+    c.call(1, consume(&q, "b"));
+    c.expect_bodies(&["3"]); // the channel's
+    c.expect_nothing();
+    c.send(1, ack(tags[0]));
+    c.expect_bodies(&["4"]);
+    c.expect_nothing();
+}

@@ -399,3 +399,20 @@ fn w35_empty_contents_have_no_body_frame() {
     assert!(c.expect_deliver(1).frames.is_empty());
     c.expect_alive();
 }
+
+#[test]
+fn w8_headers_larger_than_a_frame_are_delivered() {
+    let mut sender = client();
+    let q = unique("w8");
+    sender.call(1, declare(&q));
+    let big = "h".repeat(10_000);
+    let headers = with_headers(table(&[("big", string(&big))]));
+    sender.publish_with(1, publish("", &q), &headers, b"x");
+    let mut small = crate::harness::shared().client_as(&Login {
+        frame_max: 4096,
+        ..Login::default()
+    });
+    let got = small.get_eventually(&q);
+    assert_eq!(field(&got.headers(), "big"), &string(&big));
+    small.call(1, delete(&q));
+}

@@ -41,7 +41,7 @@ fn w28_headers_are_kept_byte_for_byte() {
 }
 
 #[test]
-fn w29_every_field_type_is_kept() {
+fn w29_w32_every_field_type_is_kept() {
     let fields: [&[u8]; 17] = [
         b"\x01at\x01",
         b"\x01bb\xFF",

@@ -45,7 +45,7 @@ fn file() -> Value {
 }
 
 #[tokio::test]
-async fn what_is_imported_runs_and_is_exported() {
+async fn o3_what_is_imported_runs_and_is_exported() {
     let node = Node::start().await;
     let dry = node
         .send("POST", "/api/definitions?dry_run=true", &file().to_string())

@@ -123,7 +123,7 @@ const ROWS: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn every_tag_may_do_what_it_may_do_in_rabbitmq() {
+async fn u2_every_tag_may_do_what_it_may_do_in_rabbitmq() {
     let node = Node::start().await;
     assert_eq!(node.send("PUT", "/api/vhosts/shop", "").await.status, 201);
     node.permit("guest", "shop");
