@@ -10,6 +10,7 @@ mod backlog;
 mod compatibility;
 mod crash;
 mod dialogue;
+mod disk_faults;
 mod harness;
 mod hostile;
 mod lapin_suite;
