@@ -421,8 +421,10 @@ impl FileWriter {
     }
 
     /// Takes back, as far as that can be done, what the last call of `write` wrote: it will be
-    /// written again, to other files. Gives the space of the spare files back.
-    pub(crate) fn abandon(&mut self) {
+    /// written again, to other files. Gives the space of the spare files back. Returns the files
+    /// in which something of it may still be found.
+    pub(crate) fn abandon(&mut self) -> Vec<u64> {
+        let mut left = Vec::new();
         self.current = None;
         while let Some(name) = self.recycle.as_ref().and_then(|(_, spares)| spares.take()) {
             let path = join(self.dir, &name);
@@ -442,8 +444,10 @@ impl FileWriter {
             if let Err(error) = result {
                 // Found again at the next start, it counts once: the later copy.
                 tracing::warn!("cannot take back what was written to {path}: {error}");
+                left.push(number);
             }
         }
+        left
     }
 
     /// The file written to.

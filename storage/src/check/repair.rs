@@ -11,11 +11,12 @@ use super::files::{Loaded, names, numbers, read};
 use crate::definitions::sled_view::SledView;
 use crate::definitions::view::View;
 use crate::definitions::{VIEW_DIR, snapshot};
-use crate::dir::{DEFINITIONS_DIR, DataDir, LOG_DIR, corrupt, unwritable};
+use crate::dir::{DEFINITIONS_DIR, DataDir, LOG_DIR, corrupt, unreadable, unwritable};
 use crate::disk::join;
 use crate::error::OpenError;
 use crate::framing::record::{RECORD_HEADER, begin, finish, seal_all};
 use crate::framing::{FileHeader, FileSeal, FileType, varint};
+use crate::log::checkpoint;
 use crate::log::codec::{self, MESSAGE, SETTLED, TX};
 use crate::log::delivered;
 
@@ -35,6 +36,9 @@ pub fn repair(dir: &DataDir) -> Result<Repaired, OpenError> {
     let segments = numbers(&names, FileType::Segment);
     for &segment in &segments {
         work.segment(segment, Some(&segment) == segments.last())?;
+    }
+    for number in numbers(&names, FileType::Checkpoint) {
+        work.checkpoint(number)?;
     }
     if names.iter().any(|name| name == delivered::FILE) {
         work.marks()?;
@@ -120,9 +124,6 @@ impl<'a> Work<'a> {
         if writes.is_empty() && cut.is_none() {
             return Ok(());
         }
-        // Made before the damage, it would name what is taken out here.
-        let checkpoint = join(LOG_DIR, &FileType::Checkpoint.name(segment));
-        let _ = self.dir.disk().remove(&checkpoint);
         let name = FileType::Segment.name(segment);
         for (offset, bytes) in &writes {
             let end = (offset + bytes.len()).min(file.bytes.len());
@@ -150,6 +151,29 @@ impl<'a> Work<'a> {
             }
             cut.map_or(Ok(()), |at| on_disk.set_len(at as u64))
         })
+    }
+
+    /// Takes a checkpoint away that does not say what its segment says: the segment is read instead.
+    fn checkpoint(&mut self, number: u64) -> Result<(), OpenError> {
+        let disk = &**self.dir.disk();
+        let name = FileType::Checkpoint.name(number);
+        let path = join(LOG_DIR, &name);
+        let unreadable = |source| unreadable(disk, &path, source);
+        let bytes = match disk.open(&path) {
+            // Gone with the damage of its segment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(unreadable(error)),
+            Ok(_) => read(self.dir, &path)?,
+        };
+        if checkpoint::is_sound(self.dir, number, &bytes).map_err(unreadable)? {
+            return Ok(());
+        }
+        self.keep(&name, &bytes)?;
+        disk.remove(&path)
+            .and_then(|()| disk.sync_dir(LOG_DIR))
+            .map_err(|source| unwritable(disk, &path, source))?;
+        self.done.actions.push(format!("{path}: taken away"));
+        Ok(())
     }
 
     fn marks(&mut self) -> Result<(), OpenError> {

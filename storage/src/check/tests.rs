@@ -98,6 +98,65 @@ fn every_flipped_byte_is_found_and_repaired() {
     }
 }
 
+const CHECKPOINT: &str = "log/0000000000000001.widx";
+
+/// The same with a checkpoint of the first segment.
+fn checkpointed(path: &Path) {
+    written(path);
+    let dir = DataDir::open(path).unwrap();
+    let (log, _) = MessageLog::open_unkept(&dir, LogOptions::default()).unwrap();
+    log.tidy();
+    log.close().unwrap();
+}
+
+#[test]
+fn every_flipped_byte_of_a_checkpoint_is_found_and_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    checkpointed(path);
+    assert!(look(path).is_clean(), "{:?}", look(path));
+    let good = fs::read(path.join(CHECKPOINT)).unwrap();
+    // The last bytes may fill up to a multiple of 4.
+    for at in (0..good.len() - 3).step_by(5) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        fs::write(path.join(CHECKPOINT), &bytes).unwrap();
+        let found = look(path);
+        let damaged: Vec<_> = found
+            .files
+            .iter()
+            .filter(|it| !it.damage.is_empty())
+            .collect();
+        assert_eq!(damaged.len(), 1, "{at}");
+        assert_eq!(damaged[0].path, CHECKPOINT);
+        assert_eq!(live(&found), 16);
+        let repaired = repair(&DataDir::open_existing(path).unwrap()).unwrap();
+        assert_eq!(repaired.actions, [format!("{CHECKPOINT}: taken away")]);
+        let kept = path.join(&repaired.kept_in);
+        assert_eq!(fs::read(kept.join("0000000000000001.widx")).unwrap(), bytes);
+        assert!(look(path).is_clean());
+        assert!(!path.join(CHECKPOINT).exists());
+        fs::remove_dir_all(kept).unwrap();
+    }
+}
+
+/// Cut between two records, a segment looks whole; its checkpoint knows better.
+#[test]
+fn a_checkpoint_gives_a_truncated_segment_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    checkpointed(path);
+    let good = fs::read(path.join(SEGMENT)).unwrap();
+    let cuts = (HEADER_BYTES..good.len()).step_by(4).filter(|cut| {
+        fs::write(path.join(SEGMENT), &good[..*cut]).unwrap();
+        let found = look(path);
+        assert!(!found.is_clean(), "{cut}");
+        let whole = found.files.iter().filter(|file| file.path == SEGMENT);
+        whole.into_iter().all(|file| file.damage.is_empty())
+    });
+    assert!(cuts.count() > 10);
+}
+
 #[test]
 fn a_flip_in_a_body_names_the_message() {
     let folder = tempfile::tempdir().unwrap();

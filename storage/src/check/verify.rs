@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::files::{Loaded, names, numbers, read};
 use super::{DamagedBytes, FileFindings, Findings, QueueFindings};
 use crate::definitions::{COMMAND, END, ENTRY, snapshot};
-use crate::dir::{DEFINITIONS_DIR, DataDir, LOG_DIR};
+use crate::dir::{DEFINITIONS_DIR, DataDir, LOG_DIR, unreadable};
 use crate::disk::join;
 use crate::error::OpenError;
 use crate::framing::FileType;
+use crate::log::checkpoint;
 use crate::log::codec::{self, Entry};
 use crate::log::delivered;
 use crate::log::{QueueId, Seq};
@@ -57,6 +58,9 @@ fn verify_log(dir: &DataDir, findings: &mut Findings) -> Result<(), OpenError> {
                 lost,
             });
         }
+    }
+    for number in numbers(&names, FileType::Checkpoint) {
+        findings.files.push(verify_checkpoint(dir, number)?);
     }
     if names.iter().any(|name| name == delivered::FILE) {
         findings.files.push(verify_marks(dir)?);
@@ -144,6 +148,28 @@ fn held(file: &Loaded, offset: usize) -> Vec<(QueueId, Seq)> {
         codec::targets_of_damaged(kind, body, &mut held);
     }
     held
+}
+
+/// A checkpoint that does not say what its segment says is damaged as a whole.
+fn verify_checkpoint(dir: &DataDir, number: u64) -> Result<FileFindings, OpenError> {
+    let path = join(LOG_DIR, &FileType::Checkpoint.name(number));
+    let bytes = read(dir, &path)?;
+    let sound = checkpoint::is_sound(dir, number, &bytes)
+        .map_err(|source| unreadable(&**dir.disk(), &path, source))?;
+    let mut found = FileFindings {
+        path,
+        bytes: bytes.len() as u64,
+        records: u64::from(sound),
+        ..FileFindings::default()
+    };
+    if !sound {
+        found.damage.push(DamagedBytes {
+            offset: 0,
+            len: found.bytes,
+            held: Vec::new(),
+        });
+    }
+    Ok(found)
 }
 
 fn verify_marks(dir: &DataDir) -> Result<FileFindings, OpenError> {

@@ -244,6 +244,7 @@ impl Sink<Vec<Piece>> for Writer {
     }
 
     fn abandon(&mut self) {
+        // What may be found again of it says the same as what is written next.
         self.writer.abandon();
     }
 

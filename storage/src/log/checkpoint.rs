@@ -19,11 +19,12 @@ use std::io;
 
 use super::QueueId;
 use super::codec::CHECKPOINT;
-use super::summary::{Summary, Target};
+use super::summary::{Payloads, Summary, Target};
+use super::walk::Walk;
 use crate::dir::{DataDir, LOG_DIR};
 use crate::disk::{self, join};
 use crate::framing::record::{self, Check};
-use crate::framing::{FileHeader, FileType, HEADER_BYTES, Seal, varint};
+use crate::framing::{FileHeader, FileSeal, FileType, HEADER_BYTES, Seal, varint};
 
 /// Writes the checkpoint of a segment of `len` bytes, durably.
 pub(crate) fn write(dir: &DataDir, segment: u32, len: u64, summary: &Summary) -> io::Result<()> {
@@ -54,7 +55,12 @@ pub(crate) fn read(dir: &DataDir, segment: u32, len: u64, into: &mut Summary) ->
         return false;
     }
     let seal = Seal::new(dir.storage_id()).file(FileType::Checkpoint, segment.into());
-    let decoded = match record::check(&bytes, HEADER_BYTES, seal) {
+    parse(&bytes, seal, len, into)
+}
+
+/// Takes in the checkpoint of a segment of `len` bytes; false if these bytes are none.
+fn parse(bytes: &[u8], seal: FileSeal, len: u64, into: &mut Summary) -> bool {
+    let decoded = match record::check(bytes, HEADER_BYTES, seal) {
         Check::Good {
             kind: CHECKPOINT,
             body,
@@ -63,6 +69,39 @@ pub(crate) fn read(dir: &DataDir, segment: u32, len: u64, into: &mut Summary) ->
         _ => None,
     };
     decoded.is_some()
+}
+
+/// Whether the file is a whole checkpoint that says what its segment says now, as far as that can
+/// be told without looking at payloads. One without a segment is; the next start removes it.
+pub(crate) fn is_sound(dir: &DataDir, segment: u64, bytes: &[u8]) -> io::Result<bool> {
+    let id = dir.storage_id();
+    let header = FileHeader::check(bytes, FileType::Checkpoint, id, segment);
+    let path = join(LOG_DIR, &FileType::Segment.name(segment));
+    let file = match dir.disk().open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(header.is_ok()),
+        Err(error) => return Err(error),
+    };
+    let mut said = Summary::default();
+    let seal = Seal::new(id).file(FileType::Checkpoint, segment);
+    if header.is_err() || !parse(bytes, seal, file.len()?, &mut said) {
+        return Ok(false);
+    }
+    let blind = Payloads {
+        weigh: |_, _| 0,
+        transient: |_| false,
+    };
+    let mut is = Summary::default();
+    let seal = Seal::new(id).file(FileType::Segment, segment);
+    is.read(Walk::new(&*file, seal), blind)?;
+    if !is.damaged.is_empty() || is.tail.is_some() {
+        // Reported where it is; the checkpoint is of before.
+        return Ok(true);
+    }
+    for target in &mut said.targets {
+        (target.weight, target.transient) = (0, false);
+    }
+    Ok(said == is)
 }
 
 /// Removes the checkpoint of a segment that is gone. One that stays is removed at the next start.

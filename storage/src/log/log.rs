@@ -126,7 +126,7 @@ impl MessageLog {
     }
 
     /// Without the thread that keeps the log small.
-    pub(super) fn open_unkept(
+    pub(crate) fn open_unkept(
         dir: &DataDir,
         options: LogOptions,
     ) -> Result<(Self, RecoveryReport), OpenError> {
@@ -198,11 +198,23 @@ impl MessageLog {
         self.inner.core.append(batch, urgent)
     }
 
-    /// Calls `see` for the messages of `queue` from number `from` to `to` that are not settled, in
-    /// ascending order, until a limit is reached. Waits for what has been appended and is not yet
-    /// written; while the log is stalled, an error if it is among these numbers
-    /// ([`ReadError::NotWritten`]). What is appended or settled meanwhile may be missed or seen.
-    /// Reads from the disk: for a thread that may block, holding no lock.
+    /// Calls `see` for the messages of `queue` from number `from` to `to` that are durable and not
+    /// settled, in ascending order, until a limit is reached. Waits for nothing: what was appended
+    /// a moment ago may be missed, and what is settled meanwhile be seen. Reads from the disk: for a
+    /// thread that may block, holding no lock.
+    pub fn read_durable(
+        &self,
+        queue: QueueId,
+        from: Seq,
+        to: Seq,
+        limit: ReadLimit,
+        see: &mut dyn FnMut(Stored<'_>),
+    ) -> Result<ReadEnd, ReadError> {
+        self.inner.core.read(queue, from, to, limit, see)
+    }
+
+    /// The same once all that has been appended is durable, for which it waits; while the log is
+    /// stalled, an error if something of it is among these numbers ([`ReadError::NotWritten`]).
     pub fn read(
         &self,
         queue: QueueId,
@@ -297,7 +309,7 @@ impl MessageLog {
 
     /// One round of what the keeper does, for tests of a log without one.
     #[cfg(test)]
-    pub(super) fn tidy(&self) {
+    pub(crate) fn tidy(&self) {
         struct Headlong;
         impl super::compaction::Pace for Headlong {
             fn wait(&self, _: Duration) -> bool {
@@ -523,7 +535,11 @@ impl Sink<Work> for Writer {
     }
 
     fn abandon(&mut self) {
-        self.files.abandon();
+        let left = self.files.abandon();
+        let mut index = self.shared.index.lock();
+        for segment in left {
+            index.segments.left_behind(segment as u32);
+        }
     }
 
     fn file(&self) -> Option<Arc<dyn DiskFile>> {

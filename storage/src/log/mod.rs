@@ -22,7 +22,7 @@
 
 mod batch;
 mod blocks;
-mod checkpoint;
+pub(crate) mod checkpoint;
 pub(crate) mod codec;
 mod compaction;
 pub(crate) mod delivered;

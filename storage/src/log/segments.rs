@@ -216,6 +216,14 @@ impl SegmentTable {
         }
     }
 
+    /// What could not be made durable is written again elsewhere, and what was written of it here
+    /// could not be taken back: a start would find it. So it counts as a segment with copies, until
+    /// it has been emptied and removed.
+    pub(crate) fn left_behind(&mut self, segment: u32) {
+        self.segments.entry(segment).or_default();
+        self.set_copied(segment);
+    }
+
     /// See [`Segment::checkpointed`].
     pub(crate) fn set_checkpointed(&mut self, segment: u32) {
         if let Some(entry) = self.segments.get_mut(&segment) {

@@ -69,6 +69,10 @@ fn a_failure_confirms_nothing_until_it_is_over() {
             seen.push(matches!(stored, Stored::Message { seq: 1, .. }));
         });
         assert_eq!((end.unwrap(), seen), (ReadEnd::All, vec![true]));
+        // The same without waiting, where what is not durable yet is nothing.
+        let mut seen = 0;
+        let end = log.read_durable(QueueId(1), 0, 2, NO_LIMIT, &mut |_| seen += 1);
+        assert_eq!((end.unwrap(), seen), (ReadEnd::All, 1));
         // What waits to be written is not taken for lost.
         let end = log.read(QueueId(1), 0, 2, NO_LIMIT, &mut |_| {});
         assert!(matches!(end, Err(ReadError::NotWritten(_))), "{end:?}");
@@ -105,6 +109,29 @@ fn what_a_failed_sync_left_is_written_again() {
     disk.fail(None);
     eventually("goes on", || log.durable_up_to() >= second);
     assert!(segment(log.end()) > segment(second));
+    disk.crash(&mut |_| 0);
+    drop(log);
+    assert_eq!(seqs(&open(&disk, 1 << 20).2), [1, 2]);
+}
+
+/// The write succeeds, the sync fails, and so does taking the write back: a start might find it. So
+/// its segment is emptied and removed like one with copies, and settlements keep to it until then.
+#[test]
+fn what_could_not_be_taken_back_does_not_outlive_its_segment() {
+    let disk = MemDisk::new();
+    let (log, ..) = open(&disk, 1 << 20);
+    log.wait_durable(append(&log, 1, 50)).unwrap();
+    let before = log.segments();
+    log.tidy();
+    assert_eq!(log.segments(), before);
+    disk.fail(Some(Op::Sync));
+    assert!(log.wait_durable(append(&log, 2, 50)).is_err());
+    disk.fail(None);
+    eventually("goes on", || log.durable_up_to() == log.end());
+    log.tidy();
+    let after = log.segments();
+    assert!(after.oldest > before.newest, "{after:?}");
+    assert_eq!(after.live, 2);
     disk.crash(&mut |_| 0);
     drop(log);
     assert_eq!(seqs(&open(&disk, 1 << 20).2), [1, 2]);
