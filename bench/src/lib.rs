@@ -2,14 +2,15 @@
 //!
 //! `plan`: flags and scenarios. `client`: a connection over a blocking socket. `producer` and
 //! `consumer`: what the threads do. `run`: starting them and the measured span. `tally`: proof that
-//! each message came once and in order. `idle` (also `churn`) and `fairness` measure other things
-//! than load and are commands of their own. `measure`: latency, CPU time, memory.
+//! each message came once and in order. `idle` (also `churn`), `fill` and `fairness` do other
+//! things than load and are commands of their own. `measure`: latency, CPU time, memory.
 //!
 //! Exit status: 0; 1 for messages lost, duplicated or out of order; 2 without a result.
 
 mod client;
 mod consumer;
 mod fairness;
+mod fill;
 mod idle;
 mod measure;
 mod plan;
@@ -58,6 +59,7 @@ fn other_than_load(args: &[String]) -> Option<Result<String, client::Error>> {
     let flags = || args.iter().skip(1);
     match args.get(1)?.as_str() {
         "idle" => Some(idle::Idle::parse_from(flags()).run()),
+        "fill" => Some(fill::Fill::parse_from(flags()).run()),
         "churn" => Some(idle::Churn::parse_from(flags()).run()),
         "fairness" => Some(fairness::Fairness::parse_from(flags()).run()),
         _ => None,
