@@ -89,6 +89,15 @@ impl Message {
         }
     }
 
+    /// What is left of a message with a body of so many bytes once it was
+    /// [released](Self::release).
+    pub fn released(body_len: u32) -> Self {
+        Self {
+            chunk: None,
+            index: body_len,
+        }
+    }
+
     /// Lets go of the bytes. Of the message only the length of its body is known afterwards; what
     /// else is asked for is empty.
     pub fn release(&mut self) {

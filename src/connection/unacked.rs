@@ -3,10 +3,17 @@
 //! Acks nearly always come oldest first, so the list is a queue; an ack out of order leaves a
 //! hole, and the list is compacted when holes outnumber the rest, so one old unacked delivery
 //! does not keep the places of all that came after it.
+//!
+//! Deliveries whose bytes were given up, because the client holds so many, are kept apart, in much
+//! less room: [`cold`].
+
+mod cold;
 
 use std::collections::VecDeque;
 
 use warren_broker::Entry;
+
+use self::cold::Cold;
 
 /// An unsettled delivery.
 #[derive(Debug)]
@@ -33,18 +40,24 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct UnackedList {
     slots: VecDeque<Slot>,
+    /// Those whose bytes were given up.
+    cold: Cold,
+    /// Those in `slots` that are not settled.
     live: usize,
 }
 
 impl UnackedList {
     /// Unsettled deliveries.
     pub(crate) fn len(&self) -> usize {
-        self.live
+        self.live + self.cold.len()
     }
 
     /// Adds the delivery with the highest tag so far, made at `since_s` (Unix seconds).
     pub(crate) fn push_at(&mut self, tag: u64, source: u32, entry: Entry, since_s: u32) {
         debug_assert!(self.slots.back().is_none_or(|last| last.tag < tag));
+        if !entry.message.is_present() && self.cold.push(tag, source, &entry, since_s) {
+            return;
+        }
         self.live += 1;
         self.slots.push_back(Slot {
             tag,
@@ -56,6 +69,11 @@ impl UnackedList {
 
     /// Takes the delivery with this tag, if it is outstanding.
     pub(crate) fn take(&mut self, tag: u64) -> Option<Unacked> {
+        if !self.cold.is_empty()
+            && let Some(found) = self.cold.take(tag)
+        {
+            return Some(found);
+        }
         let at = match self.slots.front() {
             Some(first) if first.tag == tag => 0,
             _ => self
@@ -76,34 +94,44 @@ impl UnackedList {
         })
     }
 
-    /// The deliveries not settled, oldest first: their source and when they were made.
-    pub(crate) fn ages(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+    /// The deliveries not settled: their source and when they were made, in two lists that both
+    /// begin with the oldest.
+    pub(crate) fn ages(&self) -> [Box<dyn Iterator<Item = (u32, u32)> + '_>; 2] {
         let live = self.slots.iter().filter(|slot| slot.entry.is_some());
-        live.map(|slot| (slot.source, slot.since_s))
+        let live = live.map(|slot| (slot.source, slot.since_s));
+        [Box::new(live), Box::new(self.cold.ages())]
     }
 
     /// Takes all deliveries up to and including `tag`, oldest first; `None` when that tag itself
     /// is not outstanding.
     pub(crate) fn take_up_to(&mut self, tag: u64, taken: &mut Vec<Unacked>) -> Option<()> {
-        let at = self
-            .slots
-            .binary_search_by_key(&tag, |slot| slot.tag)
-            .ok()?;
-        self.slots[at].entry.as_ref()?;
+        let found = self.slots.binary_search_by_key(&tag, |slot| slot.tag);
+        let is_hot = found.is_ok_and(|at| self.slots[at].entry.is_some());
+        if !is_hot && !self.cold.holds(tag) {
+            return None;
+        }
+        let end = found.map_or_else(|at| at, |at| at + 1);
         let before = taken.len();
-        taken.extend(self.slots.drain(..=at).filter_map(Slot::into_unacked));
+        taken.extend(self.slots.drain(..end).filter_map(Slot::into_unacked));
         self.live -= taken.len() - before;
+        if !self.cold.is_empty() {
+            self.cold.take_up_to(tag, taken);
+            taken[before..].sort_unstable_by_key(|unacked| unacked.tag);
+        }
         self.tidy();
         Some(())
     }
 
     /// Takes everything, oldest first.
     pub(crate) fn take_all(&mut self) -> Vec<Unacked> {
+        let mut taken = Vec::with_capacity(self.len());
+        taken.extend(self.slots.drain(..).filter_map(Slot::into_unacked));
+        if !self.cold.is_empty() {
+            self.cold.take_up_to(u64::MAX, &mut taken);
+            taken.sort_unstable_by_key(|unacked| unacked.tag);
+        }
         self.live = 0;
-        self.slots
-            .drain(..)
-            .filter_map(Slot::into_unacked)
-            .collect()
+        taken
     }
 
     /// Puts deliveries back, as a rollback does.
@@ -156,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    fn entry(seq: u64) -> Entry {
+    pub(super) fn entry(seq: u64) -> Entry {
         let chunk = Chunk::single(b"\0\0", b"", b"", Meta::default(), 0);
         let message = Message::new(&chunk, 0);
         Entry {
@@ -171,9 +199,21 @@ mod tests {
         }
     }
 
+    /// One whose bytes were given up.
+    pub(super) fn released(seq: u64, redelivered: bool) -> Entry {
+        Entry {
+            logged: true,
+            redelivered,
+            release: true,
+            ..entry(seq)
+        }
+        .sent()
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
         Push,
+        PushReleased { redelivered: bool, later: bool },
         Take(u64),
         UpTo(u64),
         All,
@@ -182,6 +222,8 @@ mod tests {
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
             8 => Just(Op::Push),
+            8 => (any::<bool>(), prop::bool::weighted(0.1))
+                .prop_map(|(redelivered, later)| Op::PushReleased { redelivered, later }),
             4 => (1u64..200).prop_map(Op::Take),
             1 => (1u64..200).prop_map(Op::UpTo),
             1 => Just(Op::All),
@@ -192,36 +234,62 @@ mod tests {
         #[test]
         fn behaves_like_a_sorted_set(ops in prop::collection::vec(op(), 0..400)) {
             let mut list = UnackedList::default();
-            let mut model = std::collections::BTreeSet::new();
-            let mut next = 1;
+            // What is known of each: its number, redelivered, when.
+            let mut model = std::collections::BTreeMap::new();
+            let (mut next, mut now) = (1, 0);
+            let same = |found: &Unacked, known: (u64, bool, u32)| {
+                (found.entry.seq, found.entry.redelivered, found.since_s) == known
+            };
             for op in ops {
                 match op {
                     Op::Push => {
-                        list.push_at(next, 0, entry(next), 0);
-                        model.insert(next);
+                        list.push_at(next, 0, entry(next), now);
+                        model.insert(next, (next, false, now));
+                        next += 1;
+                    }
+                    Op::PushReleased { redelivered, later } => {
+                        now += u32::from(later);
+                        // Not in the order of their tags, as requeued ones come.
+                        let seq = next ^ 5;
+                        list.push_at(next, 3, released(seq, redelivered), now);
+                        model.insert(next, (seq, redelivered, now));
                         next += 1;
                     }
                     Op::Take(tag) => {
-                        prop_assert_eq!(list.take(tag).is_some(), model.remove(&tag));
+                        let (found, known) = (list.take(tag), model.remove(&tag));
+                        prop_assert_eq!(found.is_some(), known.is_some());
+                        if let (Some(found), Some(known)) = (found, known) {
+                            prop_assert!(found.tag == tag && same(&found, known));
+                        }
                     }
                     Op::UpTo(tag) => {
                         let mut taken = Vec::new();
                         let known = list.take_up_to(tag, &mut taken).is_some();
-                        prop_assert_eq!(known, model.contains(&tag));
+                        prop_assert_eq!(known, model.contains_key(&tag));
                         if known {
                             let rest = model.split_off(&(tag + 1));
-                            let tags: Vec<u64> = taken.iter().map(|u| u.tag).collect();
-                            prop_assert_eq!(tags, model.into_iter().collect::<Vec<_>>());
+                            prop_assert_eq!(taken.len(), model.len());
+                            for (found, (tag, known)) in taken.iter().zip(model) {
+                                prop_assert!(found.tag == tag && same(found, known));
+                            }
                             model = rest;
                         }
                     }
                     Op::All => {
-                        let n = list.take_all().len();
-                        prop_assert_eq!(n, model.len());
-                        model.clear();
+                        let all = list.take_all();
+                        prop_assert!(all.is_sorted_by_key(|unacked| unacked.tag));
+                        prop_assert_eq!(all.len(), model.len());
+                        if next % 2 == 0 {
+                            list.restore(all);
+                        } else {
+                            model.clear();
+                        }
                     }
                 }
                 prop_assert_eq!(list.len(), model.len());
+                let ages = list.ages().map(Iterator::collect::<Vec<_>>);
+                prop_assert_eq!(ages[0].len() + ages[1].len(), model.len());
+                prop_assert!(ages.iter().all(|ages| ages.is_sorted_by_key(|(_, since)| *since)));
             }
         }
     }

@@ -120,10 +120,8 @@ impl ChannelOut {
         let shortest = sources.filter_map(timeout).min()?;
         // Oldest first: the search ends with the first that is too young for anything.
         let age = |since_s: u32| now_ms.saturating_sub((u64::from(since_s) + 1) * 1000);
-        let mut old = self
-            .unacked
-            .ages()
-            .take_while(|(_, since_s)| age(*since_s) >= shortest);
+        let ages = self.unacked.ages().into_iter();
+        let mut old = ages.flat_map(|ages| ages.take_while(|(_, at)| age(*at) >= shortest));
         old.find_map(|(index, since_s)| {
             let timeout = timeout(self.source(index)?)?;
             (age(since_s) >= timeout).then_some(timeout)

@@ -28,6 +28,9 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Reads what `load` wants, up to its bytes; what was not reached is neither read nor lost.
+    ///
+    /// What the log does not know as durable may have been appended a moment ago: only for that it
+    /// waits, so that a backlog is read while others publish without a sync for each page.
     pub(crate) fn read(
         &mut self,
         log: &MessageLog,
@@ -35,51 +38,94 @@ impl Reader {
         load: &Load,
     ) -> Result<Read, ReadError> {
         let mut read = Read::default();
-        let (mut seqs, mut bytes) = (&load.seqs[..], 0);
+        let mut missing = Vec::new();
+        let outcome = self.pass(
+            |from, to, limit, see| log.read_durable(queue.id(), from, to, limit, see),
+            queue,
+            (&load.seqs, load.bytes),
+            (&mut read, &mut missing),
+        );
+        self.end_pass(outcome, &mut read)?;
+        if missing.is_empty() {
+            return Ok(read);
+        }
+        let wanted = std::mem::take(&mut missing);
+        let outcome = self.pass(
+            |from, to, limit, see| log.read(queue.id(), from, to, limit, see),
+            queue,
+            (&wanted, load.bytes),
+            (&mut read, &mut missing),
+        );
+        match self.end_pass(outcome, &mut read) {
+            // The log is stalled; what could be read is worth having.
+            Err(ReadError::NotWritten(_)) if !read.messages.is_empty() => {}
+            outcome => {
+                outcome?;
+                read.lost.append(&mut missing);
+            }
+        }
+        read.messages.sort_unstable_by_key(|(seq, _)| *seq);
+        read.lost.sort_unstable();
+        Ok(read)
+    }
+
+    /// Keeps what was read, unless that ended half way: then it comes again.
+    fn end_pass(
+        &mut self,
+        outcome: Result<(), ReadError>,
+        read: &mut Read,
+    ) -> Result<(), ReadError> {
+        match &outcome {
+            Ok(()) => self.close(read),
+            Err(_) => (self.chunk, self.open) = (Chunk::default(), Vec::new()),
+        }
+        outcome
+    }
+
+    /// Reads `seqs` up to so many bytes with `from`; what is not there is `missing`.
+    fn pass(
+        &mut self,
+        from: impl Fn(Seq, Seq, ReadLimit, &mut dyn FnMut(Stored<'_>)) -> Result<ReadEnd, ReadError>,
+        queue: &Queue,
+        (mut seqs, most_bytes): (&[Seq], usize),
+        (read, missing): (&mut Read, &mut Vec<Seq>),
+    ) -> Result<(), ReadError> {
+        let mut bytes = 0;
         while let Some(&first) = seqs.first()
-            && bytes < load.bytes
+            && bytes < most_bytes
         {
             let span = span(seqs);
             let limit = ReadLimit {
                 messages: usize::MAX,
-                bytes: load.bytes - bytes,
+                bytes: most_bytes - bytes,
             };
             let (mut wanted, rest) = seqs.split_at(span);
             let last = wanted[span - 1];
-            let end = log.read(queue.id(), first, last, limit, &mut |stored| {
+            let end = from(first, last, limit, &mut |stored| {
                 let seq = seq_of(&stored);
                 bytes += payload_of(&stored).len();
                 let skipped = wanted.partition_point(|wanted| *wanted < seq);
-                read.lost.extend_from_slice(&wanted[..skipped]);
+                missing.extend_from_slice(&wanted[..skipped]);
                 wanted = &wanted[skipped..];
                 if wanted.first() == Some(&seq) {
                     wanted = &wanted[1..];
-                    self.take(queue, stored, &mut read);
+                    self.take(queue, stored, read);
                 }
-            });
-            let end = match end {
-                Ok(end) => end,
-                Err(error) => {
-                    // What was read before is not worth keeping: it comes again.
-                    (self.chunk, self.open) = (Chunk::default(), Vec::new());
-                    return Err(error);
-                }
-            };
+            })?;
             match end {
                 ReadEnd::All => {
-                    read.lost.extend_from_slice(wanted);
+                    missing.extend_from_slice(wanted);
                     seqs = rest;
                 }
                 ReadEnd::Next(next) => {
                     let skipped = wanted.partition_point(|wanted| *wanted < next);
-                    read.lost.extend_from_slice(&wanted[..skipped]);
+                    missing.extend_from_slice(&wanted[..skipped]);
                     let left = wanted.len() - skipped;
                     seqs = &seqs[span - left..];
                 }
             }
         }
-        self.close(&mut read);
-        Ok(read)
+        Ok(())
     }
 
     fn take(&mut self, queue: &Queue, stored: Stored<'_>, read: &mut Read) {

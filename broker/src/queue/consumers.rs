@@ -191,6 +191,8 @@ pub(crate) struct Consumers {
 pub(crate) struct Round {
     /// Messages and body bytes now unacked.
     pub unacked: (usize, u64),
+    /// Of those: messages and body bytes whose bytes are given up once they were sent.
+    pub away: (usize, u64),
     /// Logged entries settled by being handed over (`no_ack`).
     pub settled: Vec<Seq>,
     /// Messages handed over to be acked.
@@ -435,6 +437,12 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
     let redelivered = sum(|entry| u64::from(entry.redelivered));
     let logged = || consumer.batch.iter().filter(|entry| entry.logged());
     let manual = !consumer.info.no_ack;
+    let mut away = (0, 0);
+    if manual {
+        for entry in consumer.batch.iter().filter(|entry| entry.lets_go()) {
+            away = (away.0 + 1, away.1 + entry.message.body_len() as u64);
+        }
+    }
     let settled_before = round.settled.len();
     if !manual {
         round.settled.extend(logged().map(|entry| entry.seq));
@@ -450,6 +458,7 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
             consumer.in_flight += n as u32;
             round.unacked.0 += n;
             round.unacked.1 += bytes;
+            round.away = (round.away.0 + away.0, round.away.1 + away.1);
         } else {
             round.delivered_no_ack += n as u64;
         }

@@ -33,10 +33,15 @@ impl Entry {
 
     /// The entry as it is kept once its bytes were sent.
     pub fn sent(mut self) -> Self {
-        if self.release && self.logged {
+        if self.lets_go() {
             self.message.release();
         }
         self
+    }
+
+    /// Whether its bytes are given up once they were sent.
+    pub(super) fn lets_go(&self) -> bool {
+        self.release && self.logged
     }
 
     /// Bytes of memory it keeps, roughly.

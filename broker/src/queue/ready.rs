@@ -98,6 +98,18 @@ impl Ready {
         self.levels.iter().map(|level| level.paged.len()).sum()
     }
 
+    /// Messages that are in the log only, also those whose place is kept by a stub.
+    pub(crate) fn away(&self) -> usize {
+        let levels = self.levels.iter();
+        levels.map(|level| level.paged.len() + level.stubs).sum()
+    }
+
+    /// Bytes of their bodies.
+    pub(crate) fn away_bytes(&self) -> u64 {
+        let stubs = self.levels.iter().map(|level| level.stub_bytes);
+        self.paged_bytes + stubs.sum::<u64>()
+    }
+
     /// Memory the resident messages keep, bytes.
     pub(crate) fn memory(&self) -> usize {
         self.levels.iter().map(|level| level.memory).sum()
@@ -265,7 +277,7 @@ impl Ready {
             std::mem::take(&mut level.resident)
                 .into_iter()
                 .for_each(&mut entry);
-            (level.stubs, level.memory) = (0, 0);
+            (level.stubs, level.stub_bytes, level.memory) = (0, 0, 0);
         }
     }
 
@@ -295,6 +307,9 @@ impl Ready {
             let present = level.resident.iter().filter(|e| e.message.is_present());
             assert_eq!(level.stubs, level.resident.len() - present.clone().count());
             assert_eq!(level.memory, present.map(Entry::memory).sum::<usize>());
+            let stubs = level.resident.iter().filter(|e| !e.message.is_present());
+            let bytes = stubs.map(|e| e.message.body_len() as u64).sum::<u64>();
+            assert_eq!(level.stub_bytes, bytes);
         }
         assert_eq!(order.len(), self.messages);
         order

@@ -44,10 +44,29 @@ pub struct Depth {
     pub unacked: usize,
     /// Body bytes of the unacked messages.
     pub unacked_bytes: u64,
-    /// Of the ready messages: those that are not in memory.
+    /// Of the ready messages: those that are in the log only.
     pub paged: usize,
+    /// Bytes of their bodies.
+    pub paged_bytes: u64,
+    /// Of the unacked messages: those that are in the log only.
+    pub unacked_paged: usize,
+    /// Bytes of their bodies.
+    pub unacked_paged_bytes: u64,
     /// Consumers.
     pub consumers: usize,
+}
+
+impl Depth {
+    /// Messages in memory.
+    pub fn ram(&self) -> usize {
+        self.ready + self.unacked - self.paged - self.unacked_paged
+    }
+
+    /// Bytes of their bodies.
+    pub fn ram_bytes(&self) -> u64 {
+        let bytes = self.ready_bytes + self.unacked_bytes;
+        bytes.saturating_sub(self.paged_bytes + self.unacked_paged_bytes)
+    }
 }
 
 /// The state of one queue.
@@ -58,6 +77,8 @@ pub(crate) struct QueueState {
     consumers: Consumers,
     unacked: usize,
     unacked_bytes: u64,
+    /// Of the unacked messages, those whose bytes nobody keeps: how many, bytes of their bodies.
+    unacked_away: (usize, u64),
     had_consumer: bool,
     deleted: bool,
     /// Highest sequence number the log already knows as delivered.
@@ -96,6 +117,7 @@ impl QueueState {
             consumers: Consumers::default(),
             unacked: 0,
             unacked_bytes: 0,
+            unacked_away: (0, 0),
             had_consumer: false,
             deleted: false,
             delivered_logged: 0,
@@ -150,7 +172,10 @@ impl QueueState {
             ready_bytes: self.ready.body_bytes(),
             unacked: self.unacked,
             unacked_bytes: self.unacked_bytes,
-            paged: self.ready.paged(),
+            paged: self.ready.away(),
+            paged_bytes: self.ready.away_bytes(),
+            unacked_paged: self.unacked_away.0.min(self.unacked),
+            unacked_paged_bytes: self.unacked_away.1,
             consumers: self.consumers.len(),
         }
     }
@@ -281,6 +306,8 @@ impl QueueState {
         self.count(Event::Redeliver, round.redelivered);
         self.unacked += round.unacked.0;
         self.unacked_bytes += round.unacked.1;
+        self.unacked_away.0 += round.away.0;
+        self.unacked_away.1 += round.away.1;
         fx.settled.extend(round.settled);
         if !round.returned.is_empty() {
             self.ready.requeue(round.returned);
@@ -312,6 +339,10 @@ impl QueueState {
             entry.release = self.releases();
             self.unacked += 1;
             self.unacked_bytes += entry.message.body_len() as u64;
+            if entry.lets_go() {
+                self.unacked_away.0 += 1;
+                self.unacked_away.1 += entry.message.body_len() as u64;
+            }
             if entry.logged() && entry.seq > self.delivered_logged {
                 self.delivered_logged = entry.seq;
                 fx.delivers_up_to(entry.seq);

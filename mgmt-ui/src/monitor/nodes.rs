@@ -258,8 +258,8 @@ fn memory_parts(ctx: &Context) -> Vec<(&'static str, u64)> {
     for vhost in ctx.broker.vhosts() {
         for queue in vhost.queues() {
             let depth = queue.depth();
-            messages += depth.ready_bytes + depth.unacked_bytes;
-            queues += 96 * (depth.ready + depth.unacked) as u64 + 1024;
+            messages += depth.ram_bytes();
+            queues += 96 * depth.ram() as u64 + 1024;
         }
     }
     let messages = messages.min(used);

@@ -134,7 +134,7 @@ impl QueueRow {
 
     fn live(&self, object: &mut Object, listing: &Listing) {
         let depth = self.depth();
-        let (ready, unacked) = (depth.ready as u64, depth.unacked as u64);
+        let ready = depth.ready as u64;
         self.lengths(object, listing);
         object.put("consumers", depth.consumers);
         // Whether it could deliver right now: it is not measured over time.
@@ -150,12 +150,15 @@ impl QueueRow {
         object.put("message_bytes", bytes);
         object.put("message_bytes_ready", depth.ready_bytes);
         object.put("message_bytes_unacknowledged", depth.unacked_bytes);
-        object.put("message_bytes_ram", bytes);
-        object.put("message_bytes_paged_out", 0u64);
-        object.put("messages_ram", ready + unacked);
-        object.put("messages_ready_ram", ready);
-        object.put("messages_unacknowledged_ram", unacked);
-        object.put("messages_paged_out", 0u64);
+        object.put("message_bytes_ram", depth.ram_bytes());
+        object.put("message_bytes_paged_out", bytes - depth.ram_bytes());
+        object.put("messages_ram", depth.ram());
+        object.put("messages_ready_ram", depth.ready - depth.paged);
+        object.put(
+            "messages_unacknowledged_ram",
+            depth.unacked - depth.unacked_paged,
+        );
+        object.put("messages_paged_out", depth.paged + depth.unacked_paged);
         if listing.wants("head_message_timestamp") {
             object.put("head_message_timestamp", self.queue.head_timestamp());
         }
@@ -249,8 +252,9 @@ impl QueueRow {
         for empty in ["q1", "q2", "q3"] {
             status.put(empty, 0u64);
         }
-        status.put("q4", depth.ready);
-        let delta = vec![Json::from("delta"), "undefined".into(), Json::Uint(0)];
+        status.put("q4", depth.ready - depth.paged);
+        let paged = Json::Uint(depth.paged as u64);
+        let delta = vec![Json::from("delta"), "undefined".into(), paged];
         status.put("delta", delta);
         status.put("len", depth.ready);
         status.put("target_ram_count", "infinity");
@@ -355,8 +359,7 @@ fn text_is(value: &warren_amqp::AMQPValue, wanted: &[u8]) -> bool {
 fn memory(depth: &Depth) -> u64 {
     const QUEUE: u64 = 1024;
     const MESSAGE: u64 = 96;
-    let messages = (depth.ready + depth.unacked) as u64;
-    QUEUE + messages * MESSAGE + depth.ready_bytes + depth.unacked_bytes
+    QUEUE + depth.ram() as u64 * MESSAGE + depth.ram_bytes()
 }
 
 /// What the processes of RabbitMQ say of themselves; all of it is zero here.

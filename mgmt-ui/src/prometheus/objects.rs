@@ -105,6 +105,42 @@ const QUEUES: &[Family] = &[
     ),
     (
         QUEUE,
+        Kind::Gauge,
+        "queue_messages_ready_ram",
+        "Ready messages in memory",
+    ),
+    (
+        QUEUE,
+        Kind::Gauge,
+        "queue_messages_unacked_ram",
+        "Unacknowledged messages in memory",
+    ),
+    (
+        QUEUE,
+        Kind::Gauge,
+        "queue_messages_ram",
+        "Messages in memory",
+    ),
+    (
+        QUEUE,
+        Kind::Gauge,
+        "queue_messages_ram_bytes",
+        "Bytes of messages in memory",
+    ),
+    (
+        QUEUE,
+        Kind::Gauge,
+        "queue_messages_paged_out",
+        "Messages on disk only",
+    ),
+    (
+        QUEUE,
+        Kind::Gauge,
+        "queue_messages_paged_out_bytes",
+        "Bytes of messages on disk only",
+    ),
+    (
+        QUEUE,
         Kind::Counter,
         "queue_messages_published_total",
         "Messages published to it",
@@ -409,6 +445,12 @@ fn queues(ctx: &Context, scope: &Scope) -> Vec<Numbers<2>> {
                 depth.ready_bytes,
                 depth.unacked_bytes,
                 depth.ready_bytes + depth.unacked_bytes,
+                (depth.ready - depth.paged) as u64,
+                (depth.unacked - depth.unacked_paged) as u64,
+                depth.ram() as u64,
+                depth.ram_bytes(),
+                (depth.paged + depth.unacked_paged) as u64,
+                depth.paged_bytes + depth.unacked_paged_bytes,
             ];
             let published = [Event::Publish, Event::DiskReads, Event::DiskWrites];
             let published = published.map(|event| counts[event as usize]);

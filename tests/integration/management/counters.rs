@@ -199,6 +199,71 @@ fn persistent_messages_are_counted_as_written() {
     assert_eq!(overview["message_stats"]["disk_writes"], 3);
 }
 
+/// What a backlog keeps in memory and what only the log has, ready and unacknowledged.
+#[test]
+fn what_is_only_on_disk_is_told_apart() {
+    let mut broker = start(&["queue_resident_messages = 64"]);
+    let q = unique("paged");
+    let mut c = broker.client();
+    c.call(
+        1,
+        queue::Declare {
+            durable: true,
+            ..declare(&q)
+        },
+    );
+    let persistent = properties().with_delivery_mode(2);
+    for _ in 0..1000 {
+        c.publish_with(1, publish("", &q), &persistent, b"four");
+    }
+    let number = |queue: &Value, name: &str| queue[name].as_u64().unwrap_or(u64::MAX);
+    let path = format!("/queues/%2F/{q}");
+    // `queue.declare` has all publishes before it handled.
+    assert_eq!(c.call(1, declare_passive(&q)).message_count, 1000);
+    let queue = see(&mut broker, &path);
+    let (ram, paged) = (
+        number(&queue, "messages_ram"),
+        number(&queue, "messages_paged_out"),
+    );
+    assert!((1..=64).contains(&ram), "{ram}");
+    assert_eq!(ram + paged, 1000);
+    assert_eq!(number(&queue, "messages_ready_ram"), ram);
+    assert_eq!(number(&queue, "message_bytes_ram"), 4 * ram);
+    assert_eq!(number(&queue, "message_bytes_paged_out"), 4 * paged);
+    assert_eq!(queue["message_stats"]["disk_writes"], 1000);
+
+    // A client that takes them all and settles nothing does not bring them back into memory.
+    c.call(1, consume(&q, "t"));
+    let last = (0..1000).map(|_| c.expect_deliver(1)).last();
+    let last = last.expect("a delivery").method.delivery_tag;
+    let taken = |queue: &Value| number(queue, "messages_unacknowledged") == 1000;
+    let queue = await_seen(&mut broker, &path, taken);
+    let (ram, paged) = (
+        number(&queue, "messages_unacknowledged_ram"),
+        number(&queue, "messages_paged_out"),
+    );
+    assert!(ram <= 128, "{ram}");
+    assert_eq!((ram + paged, number(&queue, "messages_ram")), (1000, ram));
+    assert_eq!(number(&queue, "message_bytes_paged_out"), 4 * paged);
+    assert!(queue["message_stats"]["disk_reads"].as_u64() >= Some(900));
+    c.send(
+        1,
+        basic::Ack {
+            delivery_tag: last,
+            multiple: true,
+        },
+    );
+    let empty = |queue: &Value| number(queue, "messages") == 0;
+    let queue = await_seen(&mut broker, &path, empty);
+    for name in [
+        "messages_ram",
+        "messages_paged_out",
+        "message_bytes_paged_out",
+    ] {
+        assert_eq!(number(&queue, name), 0, "{name}");
+    }
+}
+
 #[test]
 fn rates_rise_with_traffic_and_fall_to_zero() {
     let mut broker = start(&["collect_statistics_interval = 100"]);

@@ -14,6 +14,8 @@ pub(super) struct Level {
     pub(super) paged: Paged,
     /// Resident entries without bytes.
     pub(super) stubs: usize,
+    /// Bytes of their bodies.
+    pub(super) stub_bytes: u64,
     /// Memory the resident entries keep.
     pub(super) memory: usize,
 }
@@ -85,13 +87,19 @@ impl Level {
     }
 
     pub(super) fn count(&mut self, entry: &Entry) {
-        self.stubs += usize::from(!entry.message.is_present());
         self.memory += entry.memory();
+        if !entry.message.is_present() {
+            self.stubs += 1;
+            self.stub_bytes += entry.message.body_len() as u64;
+        }
     }
 
     pub(super) fn uncount(&mut self, entry: &Entry) {
-        self.stubs -= usize::from(!entry.message.is_present());
         self.memory -= entry.memory();
+        if !entry.message.is_present() {
+            self.stubs -= 1;
+            self.stub_bytes -= entry.message.body_len() as u64;
+        }
     }
 
     /// Merges ascending entries into the ascending ones here, moving as few as possible: requeued
@@ -131,10 +139,12 @@ impl Level {
     /// Gives a stub its bytes back.
     pub(super) fn fill(&mut self, loaded: &Entry) {
         if let Some(at) = self.stub_at(loaded.seq) {
+            let len = self.resident[at].message.body_len() as u64;
             self.resident[at].message = loaded.message.clone();
             // What it would have been given meanwhile.
             self.resident[at].deadline_ms = loaded.deadline_ms;
             self.stubs -= 1;
+            self.stub_bytes -= len;
             self.memory += self.resident[at].memory();
         }
     }
@@ -173,6 +183,7 @@ impl Level {
             } else if entry.redelivered || entry.deliveries > 0 {
                 self.memory -= entry.memory();
                 self.stubs += 1;
+                self.stub_bytes += entry.message.body_len() as u64;
                 entry.message.release();
                 stay.push(entry);
             } else {

@@ -75,6 +75,14 @@ impl QueueState {
         self.unacked = self.unacked.saturating_sub(entries.len());
         let bytes: u64 = entries.iter().map(|e| e.message.body_len() as u64).sum();
         self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes);
+        if self.unacked_away.0 > 0 {
+            let away = entries.iter().filter(|entry| !entry.message.is_present());
+            for entry in away {
+                let (n, bytes) = self.unacked_away;
+                let len = entry.message.body_len() as u64;
+                self.unacked_away = (n.saturating_sub(1), bytes.saturating_sub(len));
+            }
+        }
         if let Some(id) = consumer {
             self.consumers.release(id, entries.len() as u32);
         }
