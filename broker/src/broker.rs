@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use warren_amqp::ReplyError;
-use warren_storage::{DataDir, Durability, MessageLog, OpenError};
+use warren_storage::{DataDir, Durability, MessageLog, OpenError, QueueId};
 
 use crate::admin::{NodeLimits, OpenCounts};
 use crate::alarms::Alarms;
 use crate::auth::{LoopbackUsers, PasswordRules};
 use crate::catalog::Catalog;
+use crate::held::Held;
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::pager::{Pager, PagingSettings};
 use crate::recovery;
@@ -80,6 +81,10 @@ pub trait ConnectionHandle: Send + Sync {
     fn live(&self) -> &Arc<LiveConnection>;
     /// Deliveries on a channel that are not settled.
     fn unacked(&self, channel: u16) -> usize;
+    /// Deliveries of a queue it holds, the oldest of each channel first, at most `most` of each.
+    fn held_of(&self, _queue: QueueId, _most: usize) -> Vec<Held> {
+        Vec::new()
+    }
     /// Bytes waiting to be sent.
     fn send_pending(&self) -> usize;
 }

@@ -14,6 +14,7 @@ pub mod dead_letter;
 mod delay;
 mod explain;
 mod finish;
+mod held;
 mod history;
 mod ids;
 mod import;
@@ -32,6 +33,7 @@ pub mod stats;
 mod timers;
 mod tls_details;
 mod turn;
+mod unroutable;
 mod vhost;
 
 pub use admin::{
@@ -39,6 +41,7 @@ pub use admin::{
 };
 pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
 pub use explain::{Explanation, Hop, Verdict};
+pub use held::Held;
 pub use ids::{ConnectionId, ConsumerId};
 pub use import::{ImportError, Imported};
 pub use overview::ObjectTotals;
@@ -48,15 +51,16 @@ pub use warren_exchanges::{Binding, Destination, ExchangeKind};
 
 pub use publish_one::Fate;
 pub use queue::{
-    Browsed, ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerSink, DeadLetter,
-    DeleteRefused, Depth, Entry, Glance, Got, HeadWaiter, Queue, QueueDefinition, QueueHandle,
-    ResidentLimits,
+    Browsed, ChannelCredit, ConsumeRefused, Consumer, ConsumerInfo, ConsumerLoad, ConsumerSink,
+    DeadLetter, DeleteRefused, Depth, Entry, Glance, Got, HeadWaiter, Queue, QueueDefinition,
+    QueueHandle, ResidentLimits,
 };
 pub use route::{REPLY_TO, Route, RouteCache};
 pub use session::Session;
 pub use timers::{OnEarlier, Timers};
 pub use tls_details::{PeerCertificate, TlsDetails};
 pub use turn::Turn;
+pub use unroutable::Unroutable;
 pub use vhost::{
     BindingRequest, Declared, Exchange, ExchangeRequest, QueueRequest, Vhost, generated_name,
 };

@@ -17,7 +17,7 @@ pub(crate) use record::{lasting, paged_only, read_record, record, record_paged};
 use slots::Slots;
 
 use crate::broker::Broker;
-use crate::ids::ConsumerId;
+use crate::ids::{ConnectionId, ConsumerId};
 use crate::message::{CHUNK_TARGET_BYTES, Chunk, Meta};
 use crate::queue::{Entry, Queue};
 use crate::route::Route;
@@ -85,12 +85,22 @@ pub struct PublishBatch {
     rejected: Vec<u32>,
     published: Vec<Published>,
     sizes: Sizes,
+    /// Whose messages they are, if a connection's.
+    publisher: Option<ConnectionId>,
 }
 
 /// Deliveries a transaction acks: their queue, their consumer (none for `basic.get`), entries.
 pub type TxAcks = Vec<(Arc<Queue>, Option<ConsumerId>, Vec<Entry>)>;
 
 impl PublishBatch {
+    /// A batch of a connection's messages.
+    pub fn of(publisher: ConnectionId) -> Self {
+        Self {
+            publisher: Some(publisher),
+            ..Self::default()
+        }
+    }
+
     /// Whether nothing is waiting.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -294,7 +304,7 @@ impl Broker {
             batch.record(&chunk, turn.now_ms());
         }
         let urgent = batch.runs.iter().any(|run| run.first_confirm != 0);
-        batch.count(self.stats());
+        batch.count(self.stats(), turn.now_ms());
         let (logged, position) = self.append_published(batch, urgent, turn);
         self.enqueue_slots(batch, &chunk, logged, turn);
         batch.outcome(position);
@@ -337,7 +347,7 @@ impl Broker {
             }
             return (NEVER, false);
         }
-        batch.count(self.stats());
+        batch.count(self.stats(), turn.now_ms());
         self.enqueue_slots(batch, &chunk, logged, turn);
         let refused = !batch.rejected.is_empty();
         batch.runs.clear();

@@ -78,6 +78,11 @@ impl Route {
         &self.found.targets
     }
 
+    /// Exchange and routing key it was asked for with, as short strings.
+    pub(crate) fn address(&self) -> &[u8] {
+        &self.address
+    }
+
     pub(crate) fn exchange(&self) -> Option<&Arc<ExchangeStats>> {
         self.exchange.as_ref()
     }
@@ -285,7 +290,7 @@ pub(crate) fn lookup(
     (found, outcome.cacheable)
 }
 
-fn address_strs(address: &[u8]) -> (&str, &str) {
+pub(crate) fn address_strs(address: &[u8]) -> (&str, &str) {
     let (exchange, key) = split_address(address);
     // Both were checked when the method was parsed.
     (

@@ -4,7 +4,6 @@
 //! * `api`: the endpoints under `/api`, one module per area;
 //! * `monitor`: those of them that only look; `view`: how they show what they see;
 //! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
-//! * `program`: what they know of the program around the broker;
 //! * `console`: the page at `/`;
 //! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords.
 //!
@@ -21,13 +20,13 @@ mod console;
 )]
 mod http;
 mod monitor;
-mod program;
 mod prometheus;
 #[cfg(test)]
 mod testing;
 mod view;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -41,7 +40,6 @@ use http::{front, reply};
 
 pub use axum::Router;
 pub use http::server::{Accept, Plain, serve};
-pub use program::{CertificateFile, ListenerCertificate, Program, ProgramFacts};
 
 /// The level of RabbitMQ's API that clients may expect: the last one that also knows mirrored
 /// classic queues.
@@ -68,10 +66,6 @@ pub struct ServerInfo {
     pub prometheus_path: String,
     /// Settings of this API.
     pub http: HttpSettings,
-    /// What else is fixed about it.
-    pub facts: ProgramFacts,
-    /// What can be asked of it.
-    pub program: Arc<dyn Program>,
 }
 
 /// Where something is served over TLS.
@@ -98,6 +92,9 @@ pub struct HttpSettings {
     pub max_body_size: usize,
     /// Whether the tag monitoring suffices to read the objects of all vhosts.
     pub monitoring_reads_all_vhosts: bool,
+    /// Where the console's files are read from, at each request, instead of from the binary; a
+    /// file that is not there comes from the binary all the same.
+    pub console_directory: Option<PathBuf>,
 }
 
 impl Default for HttpSettings {
@@ -108,6 +105,7 @@ impl Default for HttpSettings {
             cors_max_age_s: 1800,
             max_body_size: 20_000_000,
             monitoring_reads_all_vhosts: false,
+            console_directory: None,
         }
     }
 }

@@ -34,10 +34,10 @@ use warren_amqp::protocol::{AMQPClass, channel as channel_methods};
 use warren_amqp::{FieldTable, ReplyError, put_method};
 use warren_broker::stats::{ConnectionState, LiveConnection};
 use warren_broker::{
-    ConnectionHandle, ConnectionId, ConnectionSlot, ConsumerSink, PublishBatch, Queue, RouteCache,
-    Session, TlsDetails, Turn, Vhost,
+    ConnectionHandle, ConnectionId, ConnectionSlot, ConsumerSink, Held, PublishBatch, Queue,
+    RouteCache, Session, TlsDetails, Turn, Vhost,
 };
-use warren_storage::Position;
+use warren_storage::{Position, QueueId};
 
 use self::channel::{Channel, OpenChannel, PendingAcks};
 use self::fault::Fault;
@@ -180,6 +180,10 @@ impl ConnectionHandle for Handle {
         channel.map_or(0, |channel| channel.unacked.len())
     }
 
+    fn held_of(&self, queue: QueueId, most: usize) -> Vec<Held> {
+        self.outbox.lock().held_of(queue, most)
+    }
+
     fn send_pending(&self) -> usize {
         self.outbox.pending()
     }
@@ -222,7 +226,7 @@ impl Connection {
             heartbeat_s: 0,
             channels: FxHashMap::default(),
             turn: Turn::default().mark_deliveries(&log),
-            batch: PublishBatch::default(),
+            batch: PublishBatch::of(id),
             routes: RouteCache::default(),
             acks: PendingAcks::default(),
             leaving: Vec::new(),
@@ -429,7 +433,7 @@ impl Connection {
     /// Gives back what it keeps for the next round of work, if there is none under way.
     pub(crate) fn release_memory(&mut self) {
         if self.batch.is_empty() {
-            self.batch = PublishBatch::default();
+            self.batch = PublishBatch::of(self.id);
         }
         if self.turn.is_idle() {
             self.turn = Turn::default().mark_deliveries(self.context.broker.log());

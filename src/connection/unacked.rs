@@ -102,6 +102,24 @@ impl UnackedList {
         [Box::new(live), Box::new(self.cold.ages())]
     }
 
+    /// Copies of the oldest deliveries of these sources, `most` at most.
+    pub(crate) fn oldest(&self, most: usize, of: impl Fn(u32) -> bool) -> Vec<Unacked> {
+        let live = self.slots.iter().filter(|slot| of(slot.source));
+        let live = live.filter_map(|slot| {
+            Some(Unacked {
+                tag: slot.tag,
+                source: slot.source,
+                since_s: slot.since_s,
+                entry: slot.entry.clone()?,
+            })
+        });
+        let mut found: Vec<Unacked> = live.take(most).collect();
+        found.extend(self.cold.iter().filter(|cold| of(cold.source)).take(most));
+        found.sort_unstable_by_key(|unacked| unacked.tag);
+        found.truncate(most);
+        found
+    }
+
     /// Takes all deliveries up to and including `tag`, oldest first; `None` when that tag itself
     /// is not outstanding.
     pub(crate) fn take_up_to(&mut self, tag: u64, taken: &mut Vec<Unacked>) -> Option<()> {
@@ -287,6 +305,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(list.len(), model.len());
+                let oldest: Vec<u64> = list.oldest(5, |_| true).iter().map(|u| u.tag).collect();
+                prop_assert_eq!(oldest, model.keys().copied().take(5).collect::<Vec<_>>());
                 let ages = list.ages().map(Iterator::collect::<Vec<_>>);
                 prop_assert_eq!(ages[0].len() + ages[1].len(), model.len());
                 prop_assert!(ages.iter().all(|ages| ages.is_sorted_by_key(|(_, since)| *since)));

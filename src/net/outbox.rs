@@ -20,7 +20,7 @@ use warren_amqp::{
 use warren_broker::message::Message;
 use warren_broker::stats::{Event, LiveChannel};
 use warren_broker::{
-    ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, HeadWaiter, Queue, TxAcks,
+    ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, HeadWaiter, Held, Queue, TxAcks,
 };
 use warren_storage::{Durable, QueueId};
 
@@ -128,6 +128,33 @@ impl ChannelOut {
         })
     }
 
+    /// Its deliveries of a queue that are not settled, oldest first.
+    pub(crate) fn held_of(&self, number: u16, queue: QueueId, most: usize, held: &mut Vec<Held>) {
+        let of_queue = |source: &Option<Source>| {
+            let source = source.as_ref();
+            source.is_some_and(|source| source.queue.id() == queue && source.outstanding > 0)
+        };
+        if !self.sources.iter().any(of_queue) {
+            return;
+        }
+        let known = |index: u32| self.sources.get(index as usize);
+        let oldest = self
+            .unacked
+            .oldest(most, |index| known(index).is_some_and(of_queue));
+        held.extend(oldest.into_iter().map(|unacked| {
+            let tag = self.source(unacked.source).map(|source| &*source.tag);
+            Held {
+                channel: number,
+                consumer_tag: String::from_utf8_lossy(tag.unwrap_or_default()).into_owned(),
+                delivery_tag: unacked.tag,
+                since_s: unacked.since_s,
+                redelivered: unacked.entry.redelivered,
+                seq: unacked.entry.seq,
+                message: unacked.entry.message,
+            }
+        }));
+    }
+
     /// The source of what `basic.get` fetches from this queue, for one more delivery.
     fn get_source(&mut self, queue: &Arc<Queue>) -> u32 {
         let known = self.gets.get(&queue.id()).copied();
@@ -211,6 +238,15 @@ impl Inner {
     /// The delivery state of a channel.
     pub(crate) fn channel(&mut self, channel: u16) -> Option<&mut ChannelOut> {
         self.channels.get_mut(&channel).map(Box::as_mut)
+    }
+
+    /// Deliveries of a queue that are not settled, the oldest `most` of each channel.
+    pub(crate) fn held_of(&self, queue: QueueId, most: usize) -> Vec<Held> {
+        let mut held = Vec::new();
+        for (number, channel) in &self.channels {
+            channel.held_of(*number, queue, most, &mut held);
+        }
+        held
     }
 
     /// Adds a body after its header, spliced when large.

@@ -9,7 +9,6 @@
 mod backlog;
 mod compatibility;
 mod crash;
-mod ctl;
 mod dialogue;
 mod disk_faults;
 mod harness;

@@ -9,9 +9,9 @@ use crate::stats::{Event, NodeStats, add};
 
 impl PublishBatch {
     /// Counts the batch: per channel for the caller, per exchange, for the vhost and the node.
-    pub(super) fn count(&mut self, node: &NodeStats) {
+    pub(super) fn count(&mut self, node: &NodeStats, now_ms: u64) {
         self.published.clear();
-        let (mut confirmed, mut routed) = (0, 0);
+        let (mut confirmed, mut routed, mut lost) = (0, 0, 0);
         let mut runs = self.runs.iter().peekable();
         // Neighbours of one exchange and channel are counted together.
         let mut sum = Published::none(0);
@@ -41,6 +41,7 @@ impl PublishBatch {
                 vhost.count(Event::ReturnUnroutable, sum.returned);
                 vhost.count(Event::DropUnroutable, sum.dropped);
             }
+            lost += sum.returned + sum.dropped;
             self.published.push(sum);
             routed += out;
             (sum, out) = (Published::none(0), 0);
@@ -48,6 +49,22 @@ impl PublishBatch {
         add(&node.received_confirm, confirmed);
         add(&node.routed, routed);
         node.sizes.add(&std::mem::take(&mut self.sizes));
+        if lost > 0 {
+            self.note_unroutable(now_ms);
+        }
+    }
+
+    /// Tells the vhost what of the batch reached no queue.
+    #[cold]
+    fn note_unroutable(&self, now_ms: u64) {
+        let lost = |run: &&Run| run.returned || run.route.targets().is_empty();
+        let runs = || self.runs.iter().filter(lost);
+        // All of a batch come from one connection, so from one vhost.
+        let vhost = runs().find_map(|run| run.route.exchange());
+        if let Some(vhost) = vhost.map(|exchange| exchange.vhost()) {
+            let runs = runs().map(|run| (run.route.address(), u64::from(run.n), run.returned));
+            vhost.unroutable.note(runs, self.publisher, now_ms);
+        }
     }
 
     /// Fills `outcomes`: the batch is safe once the log is durable up to `position`.

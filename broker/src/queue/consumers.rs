@@ -57,6 +57,17 @@ pub struct ConsumerInfo {
     pub arguments: FieldTable,
 }
 
+/// How a consumer does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerLoad {
+    /// Deliveries not settled yet; none are counted for a `no_ack` consumer.
+    pub in_flight: u32,
+    /// Deliveries it has settled or given back so far.
+    pub settled: u64,
+    /// An operator holds its deliveries back.
+    pub paused: bool,
+}
+
 /// Unacked deliveries of a channel, limited by `basic.qos` with global set.
 #[derive(Debug, Default)]
 pub struct ChannelCredit {
@@ -117,6 +128,10 @@ pub struct Consumer {
     reserved: bool,
     /// It refused a delivery: nothing more is offered to it.
     gone: bool,
+    /// An operator holds its deliveries back.
+    paused: bool,
+    /// Deliveries it has settled or given back so far.
+    settled: u64,
     batch: Vec<Entry>,
 }
 
@@ -134,6 +149,8 @@ impl Consumer {
             in_flight: 0,
             reserved: false,
             gone: false,
+            paused: false,
+            settled: 0,
             batch: Vec::new(),
         }
     }
@@ -141,6 +158,20 @@ impl Consumer {
     /// Tells the client that the queue is gone.
     pub fn tell_cancelled(&self) {
         self.sink.cancelled(&self.info);
+    }
+
+    /// How it does.
+    pub(crate) fn load(&self) -> ConsumerLoad {
+        ConsumerLoad {
+            in_flight: self.in_flight,
+            settled: self.settled,
+            paused: self.paused,
+        }
+    }
+
+    /// What tells the client later that it was cancelled.
+    pub(crate) fn teller(&self) -> (Arc<dyn ConsumerSink>, ConsumerInfo) {
+        (Arc::clone(&self.sink), self.info.clone())
     }
 
     /// Credit taken for this round and not used.
@@ -262,10 +293,22 @@ impl Consumers {
         std::mem::take(&mut self.list)
     }
 
+    /// The one of this identity.
+    pub(crate) fn get(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.list.iter().find(|consumer| consumer.info.id == id)
+    }
+
+    /// Holds back deliveries to one, or lets them go on. False when it is not there.
+    pub(crate) fn set_paused(&mut self, id: ConsumerId, paused: bool) -> bool {
+        let found = self.list.iter_mut().find(|c| c.info.id == id);
+        found.map(|consumer| consumer.paused = paused).is_some()
+    }
+
     /// Gives back credit for `n` settled deliveries.
     pub(crate) fn release(&mut self, id: ConsumerId, n: u32) {
         if let Some(consumer) = self.list.iter_mut().find(|c| c.info.id == id) {
             consumer.in_flight = consumer.in_flight.saturating_sub(n);
+            consumer.settled += u64::from(n);
         }
     }
 
@@ -306,7 +349,7 @@ impl Consumers {
                 break;
             }
             let consumer = &mut self.list[index];
-            if consumer.gone || only.is_some_and(|id| id != consumer.info.id) {
+            if consumer.gone || consumer.paused || only.is_some_and(|id| id != consumer.info.id) {
                 continue;
             }
             let mut allowance = consumer.allowance().min(most);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use warren_amqp::{parse_content_header, parse_properties};
 
 use super::state::{Counts, Depth, QueueState};
-use super::{ConsumerInfo, Queue};
+use super::{ConsumerInfo, ConsumerLoad, Queue};
 use crate::ids::ConsumerId;
 use crate::stats::{EVENTS, Event, Sampled, Track, difference};
 
@@ -64,6 +64,13 @@ impl Queue {
             .consumers()
             .iter()
             .for_each(|consumer| see(&consumer.info));
+    }
+
+    /// Calls `see` with every consumer and how it does.
+    pub fn each_consumer_load(&self, mut see: impl FnMut(&ConsumerInfo, ConsumerLoad)) {
+        let state = self.state.lock();
+        let consumers = state.consumers().iter();
+        consumers.for_each(|consumer| see(&consumer.info, consumer.load()));
     }
 
     pub(super) fn tell_vhost(self: &Arc<Self>, before: &Tally, after: &Tally) {

@@ -13,6 +13,7 @@ mod delayed;
 mod entry;
 mod figures;
 mod loading;
+mod operate;
 mod paged;
 mod paging;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use warren_storage::{QueueId, Seq};
 pub use browse::{Browsed, Glance};
 use configuration::Configuration;
 pub use configuration::DeadLetter;
-pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerSink};
+pub use consumers::{ChannelCredit, Consumer, ConsumerInfo, ConsumerLoad, ConsumerSink};
 pub use entry::{Entry, ResidentLimits};
 use figures::Tally;
 pub use loading::HeadWaiter;

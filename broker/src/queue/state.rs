@@ -81,6 +81,8 @@ pub(crate) struct QueueState {
     unacked_away: (usize, u64),
     had_consumer: bool,
     deleted: bool,
+    /// An operator holds deliveries to all consumers back.
+    paused: bool,
     /// Highest sequence number the log already knows as delivered.
     delivered_logged: Seq,
     /// When the queue was last used, for `x-expires`.
@@ -120,6 +122,7 @@ impl QueueState {
             unacked_away: (0, 0),
             had_consumer: false,
             deleted: false,
+            paused: false,
             delivered_logged: 0,
             last_used_ms: now_ms,
             timed: false,
@@ -195,6 +198,21 @@ impl QueueState {
         &self.consumers
     }
 
+    /// To change who of them is served.
+    pub(crate) fn consumers_mut(&mut self) -> &mut Consumers {
+        &mut self.consumers
+    }
+
+    /// Whether deliveries to all consumers are held back.
+    pub(crate) fn paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Holds them back, or lets them go on.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
     /// The message delivered next.
     pub(crate) fn head(&self) -> Option<Message> {
         self.ready.head().map(|entry| entry.message.clone())
@@ -268,7 +286,10 @@ impl QueueState {
     /// Delivers ready messages to consumers that can take them; expires what stands behind them.
     pub(crate) fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
         let active = self.active_consumer();
-        while self.ready.head_here() && self.consumers.begin(self.ready.len(), active) {
+        while !self.paused
+            && self.ready.head_here()
+            && self.consumers.begin(self.ready.len(), active)
+        {
             let release = self.releases();
             while self.consumers.hungry() {
                 let Some(mut entry) = self.ready.pop() else {

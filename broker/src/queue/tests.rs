@@ -485,3 +485,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_paused_consumer_gets_nothing_and_a_paused_queue_gives_nothing() {
+    let mut queue = queue(QueueArguments::default());
+    let mut fx = Effects::default();
+    let takers = [taker(), taker()];
+    for (id, taker) in takers.iter().enumerate() {
+        queue.add_consumer(consumer(id as u64, taker, 0, 0), 0);
+    }
+    let got = || takers.each_ref().map(|taker| taker.got.lock().len());
+    assert!(queue.consumers_mut().set_paused(ConsumerId(0), true));
+    assert!(!queue.consumers_mut().set_paused(ConsumerId(9), true));
+    publish(&mut queue, 1..=4, &mut fx);
+    assert_eq!(got(), [0, 4]);
+    queue.set_paused(true);
+    publish(&mut queue, 5..=7, &mut fx);
+    assert_eq!((got(), queue.depth().ready), ([0, 4], 3));
+    assert!(matches!(queue.get(true, 0, &mut fx), Got::Message(_)));
+    queue.set_paused(false);
+    queue.consumers_mut().set_paused(ConsumerId(0), false);
+    queue.dispatch(0, &mut fx);
+    assert_eq!((got(), queue.depth().ready), ([1, 5], 0));
+    // What was settled is counted.
+    let entries: Vec<Entry> = takers[1].got.lock().drain(..2).collect();
+    queue.acked(Some(ConsumerId(1)), &entries, 0, &mut fx);
+    let load = queue.consumers().get(ConsumerId(1)).map(Consumer::load);
+    let load = load.map(|load| (load.in_flight, load.settled));
+    assert_eq!(load, Some((3, 2)));
+}

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::sampler::{Sampled, Sampler, Track};
 use super::series::{GLOBAL, Level};
+use crate::unroutable::{RecentlyUnroutable, Unroutable};
 
 /// Adds without asking for an order; nothing is written when there is nothing to add.
 pub(crate) fn add(counter: &AtomicU64, n: u64) {
@@ -191,6 +192,8 @@ pub struct VhostStats {
     pub octets: Octets,
     ready: AtomicI64,
     unacked: AtomicI64,
+    /// What reached no queue lately.
+    pub(crate) unroutable: RecentlyUnroutable,
     track: Track,
 }
 
@@ -201,8 +204,14 @@ impl VhostStats {
             octets: Octets::default(),
             ready: AtomicI64::new(0),
             unacked: AtomicI64::new(0),
+            unroutable: RecentlyUnroutable::default(),
             track: Track::new(sampler),
         })
+    }
+
+    /// What reached no queue lately, the latest first.
+    pub fn unroutable(&self) -> Vec<Unroutable> {
+        self.unroutable.list()
     }
 
     /// Counts bytes in one direction or both.

@@ -3,7 +3,7 @@
 //! A file carries its hash as `ETag`, so a reload costs a question and no bytes. The page itself
 //! holds nothing that is not public; all data comes from the API, which asks for a login.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -16,7 +16,7 @@ use rust_embed::RustEmbed;
 struct Files;
 
 /// One file of the console, or 404. With `directory`, the file on disk wins.
-pub(crate) fn file(path: &str, directory: Option<&PathBuf>, headers: &HeaderMap) -> Response {
+pub(crate) fn file(path: &str, directory: Option<&Path>, headers: &HeaderMap) -> Response {
     if let Some(found) = directory.and_then(|directory| from_disk(directory, path)) {
         return ([(CONTENT_TYPE, kind(path))], found).into_response();
     }

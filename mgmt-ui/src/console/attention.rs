@@ -1,7 +1,7 @@
 //! `GET /api/console/attention`: what an operator should look at now, the worst first.
 //!
-//! Growth is seen by comparing with what was seen before, so the watch keeps a few numbers per
-//! queue that has messages; it looks at most every few seconds, however many ask.
+//! Growth and standstill are seen by comparing with what was seen before, so the watch keeps a few
+//! numbers per queue that has messages and per consumer that can take no more.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,16 +11,21 @@ use axum::extract::State;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use warren_broker::auth::AuthenticatedUser;
+use warren_broker::stats::ConnectionState;
+use warren_broker::{ConsumerInfo, ConsumerLoad, Queue, Vhost};
 
 use crate::Context;
+use crate::act::now_ms;
 use crate::http::{ApiError, Manager, blocking};
 
 /// A queue that has grown, and never shrunk, for this long is growing.
 const GROWING: Duration = Duration::from_secs(120);
-/// How often the queues are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// A consumer that holds all it may and has settled nothing for this long is stuck.
+const STUCK: Duration = Duration::from_secs(30);
+/// What reached no queue matters for so long, milliseconds.
+const UNROUTABLE_MS: u64 = 5 * 60 * 1000;
 
-/// What was seen of the queues.
+/// What was seen of queues and consumers.
 #[derive(Default)]
 pub(crate) struct Watch {
     seen: Mutex<Seen>,
@@ -28,8 +33,8 @@ pub(crate) struct Watch {
 
 #[derive(Default)]
 struct Seen {
-    looked: Option<Instant>,
     queues: HashMap<u64, Trend>,
+    consumers: HashMap<u64, Standstill>,
 }
 
 #[derive(Clone, Copy)]
@@ -37,6 +42,13 @@ struct Trend {
     last: usize,
     since: Instant,
     from: usize,
+}
+
+/// Since when a full consumer has settled nothing.
+#[derive(Clone, Copy)]
+struct Standstill {
+    settled: u64,
+    since: Instant,
 }
 
 impl Seen {
@@ -54,9 +66,122 @@ impl Seen {
         let grown = depth.saturating_sub(trend.from);
         (grown > 0 && now.duration_since(trend.since) >= GROWING).then_some(grown)
     }
+
+    /// Notes how a consumer that can take no more does; whether it has stood still for too long.
+    fn stands(&mut self, consumer: u64, settled: u64, now: Instant) -> bool {
+        let seen = self.consumers.entry(consumer).or_insert(Standstill {
+            settled,
+            since: now,
+        });
+        if seen.settled != settled {
+            (seen.settled, seen.since) = (settled, now);
+        }
+        now.duration_since(seen.since) >= STUCK
+    }
 }
 
-/// Answers `{"items":[{"kind","severity","title","detail","page"?}]}`.
+/// What was found among the queues.
+#[derive(Default)]
+struct Found {
+    waiting: Vec<(usize, String)>,
+    growing: Vec<(usize, String)>,
+    stuck: Vec<(usize, String)>,
+    paused: Vec<(usize, String)>,
+    alive: Seen,
+}
+
+impl Found {
+    fn look(&mut self, queue: &Queue, seen: &mut Seen, now: Instant) {
+        let (depth, id) = (queue.depth(), queue.id().0);
+        let name = || queue.name().to_owned();
+        if queue.paused() {
+            self.paused.push((depth.ready, name()));
+        }
+        if depth.ready == 0 && depth.unacked == 0 {
+            return;
+        }
+        if depth.consumers == 0 && depth.ready > 0 {
+            self.waiting.push((depth.ready, name()));
+        }
+        if let Some(grown) = seen.note(id, depth.ready, now) {
+            self.growing.push((grown, name()));
+        }
+        if let Some(trend) = seen.queues.get(&id) {
+            self.alive.queues.insert(id, *trend);
+        }
+        if depth.unacked == 0 || depth.consumers == 0 {
+            return;
+        }
+        let full = |info: &ConsumerInfo, load: ConsumerLoad| {
+            info.prefetch > 0 && load.in_flight >= info.prefetch && !load.paused
+        };
+        queue.each_consumer_load(|info, load| {
+            if !full(info, load) {
+                return;
+            }
+            if seen.stands(info.id.0, load.settled, now) {
+                let text = format!("{} on {}", info.tag, queue.name());
+                self.stuck.push((load.in_flight as usize, text));
+            }
+            if let Some(still) = seen.consumers.get(&info.id.0) {
+                self.alive.consumers.insert(info.id.0, *still);
+            }
+        });
+    }
+
+    fn items(self, items: &mut Vec<Value>) {
+        let Self {
+            waiting,
+            growing,
+            stuck,
+            paused,
+            alive: _,
+        } = self;
+        let page = ("consumers", "unacked>0");
+        items.extend(about(stuck, "stuck", page, |all, n, name| {
+            let are = plural(all, "consumer is", "consumers are");
+            (
+                format!("{are} stuck"),
+                format!(
+                    "{name} holds {} unacked, all it may, and has settled nothing for half a minute.",
+                    grouped(n)
+                ),
+            )
+        }));
+        let grows = |all, n, name: &str| {
+            let are = plural(all, "queue is", "queues are");
+            (
+                format!("{are} growing"),
+                format!(
+                    "{name} has {} more messages than it had, and has not shrunk since.",
+                    grouped(n)
+                ),
+            )
+        };
+        items.extend(about(growing, "growing", ("queues", "ready>0"), grows));
+        let page = ("queues", "ready>0 no:consumers");
+        items.extend(about(waiting, "no-consumers", page, |all, n, name| {
+            let have = plural(all, "queue has", "queues have");
+            let messages = plural(n, "message", "messages");
+            (
+                format!("{have} messages and no consumers"),
+                format!("{name} holds {messages} nobody takes."),
+            )
+        }));
+        let page = ("queues", "is:paused");
+        items.extend(about(paused, "paused", page, |all, n, name| {
+            let are = plural(all, "queue is", "queues are");
+            let messages = plural(n, "message", "messages");
+            (
+                format!("{are} paused by hand"),
+                format!("{name} holds back {messages}; resume it when you are done."),
+            )
+        }));
+    }
+}
+
+/// Answers `{"items":[{"kind","severity","title","detail","page","filter"}]}`: `page` and `filter`
+/// lead to the list of what is meant.
 pub(crate) async fn attention(
     State(app): State<Context>,
     Manager(user): Manager,
@@ -67,56 +192,20 @@ pub(crate) async fn attention(
 fn look(app: &Context, user: &AuthenticatedUser) -> Value {
     let mut items = alarms(app);
     let now = Instant::now();
+    let vhosts = super::visible_vhosts(app, user);
+    let mut found = Found::default();
     let mut seen = app.console.watch.seen.lock();
-    if seen
-        .looked
-        .is_none_or(|looked| now.duration_since(looked) >= LOOK)
-    {
-        seen.looked = Some(now);
-    }
-    let mut waiting: Vec<(usize, String)> = Vec::new();
-    let mut growing: Vec<(usize, String)> = Vec::new();
-    let mut alive = HashMap::new();
-    for queue in super::visible_vhosts(app, user)
-        .iter()
-        .flat_map(|vhost| vhost.queues())
-    {
-        let depth = queue.depth();
-        if depth.ready == 0 && depth.unacked == 0 {
-            continue;
-        }
-        if depth.consumers == 0 && depth.ready > 0 {
-            waiting.push((depth.ready, queue.name().to_owned()));
-        }
-        if let Some(grown) = seen.note(queue.id().0, depth.ready, now) {
-            growing.push((grown, queue.name().to_owned()));
-        }
-        if let Some(trend) = seen.queues.get(&queue.id().0) {
-            alive.insert(queue.id().0, *trend);
-        }
+    for queue in vhosts.iter().flat_map(|vhost| vhost.queues()) {
+        found.look(&queue, &mut seen, now);
     }
     if user.may_monitor() {
-        // Queues that are gone or empty are forgotten; who sees only some forgets none.
-        seen.queues = alive;
+        // What is gone or well is forgotten; who sees only some forgets none.
+        *seen = std::mem::take(&mut found.alive);
     }
     drop(seen);
-    items.extend(about(
-        growing,
-        "growing",
-        |n| format!("{} growing", queues(n, "is", "are")),
-        |name, n| {
-            format!(
-                "{name} has {} more messages than it had, and has not shrunk since.",
-                grouped(n)
-            )
-        },
-    ));
-    items.extend(about(
-        waiting,
-        "no-consumers",
-        |n| format!("{} messages and no consumers", queues(n, "has", "have")),
-        |name, n| format!("{name} holds {} messages nobody takes.", grouped(n)),
-    ));
+    items.extend(blocked(app, user));
+    found.items(&mut items);
+    items.extend(vhosts.iter().filter_map(|vhost| unroutable(vhost)));
     json!({ "items": items })
 }
 
@@ -136,29 +225,75 @@ fn alarms(app: &Context) -> Vec<Value> {
         .collect()
 }
 
-fn about(
-    mut found: Vec<(usize, String)>,
-    kind: &str,
-    title: impl Fn(usize) -> String,
-    detail: impl Fn(&str, usize) -> String,
-) -> Option<Value> {
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    let (n, name) = found.first()?;
+/// Publishers that an alarm has stopped.
+fn blocked(app: &Context, user: &AuthenticatedUser) -> Option<Value> {
+    let mut blocked = app.broker.connections();
+    blocked.retain(|connection| {
+        let live = connection.live();
+        live.state() == ConnectionState::Blocked
+            && (user.may_monitor() || live.info.user == user.name)
+    });
+    let first = blocked.first()?.name();
+    let are = plural(blocked.len(), "publisher is", "publishers are");
     Some(json!({
-        "kind": kind,
-        "severity": "warning",
-        "title": title(found.len()),
-        "detail": detail(name, *n),
-        "page": "queues",
+        "kind": "blocked",
+        "severity": "critical",
+        "title": format!("{are} blocked"),
+        "detail": format!("{first} has published while an alarm is on and is not read until it clears."),
+        "page": "connections",
+        "filter": "state:blocked",
     }))
 }
 
-fn queues(n: usize, one: &str, many: &str) -> String {
-    if n == 1 {
-        format!("1 queue {one}")
-    } else {
-        format!("{} queues {many}", grouped(n))
-    }
+/// What lately reached no queue.
+fn unroutable(vhost: &Vhost) -> Option<Value> {
+    let since = now_ms().saturating_sub(UNROUTABLE_MS);
+    let mut recent = vhost.stats().unroutable();
+    recent.retain(|place| place.last_ms >= since);
+    let latest = recent.first()?;
+    let exchange = match latest.exchange.as_str() {
+        "" => "the default exchange",
+        name => name,
+    };
+    let messages: u64 = recent.iter().map(|place| place.messages).sum();
+    let reach = plural(messages as usize, "message", "messages");
+    Some(json!({
+        "kind": "unroutable",
+        "severity": "warning",
+        "title": format!("{reach} reached no queue"),
+        "detail": format!(
+            "The latest went to {exchange} with key \"{}\" in {}.",
+            latest.routing_key,
+            vhost.name()
+        ),
+        "page": "route",
+        "vhost": &**vhost.name(),
+    }))
+}
+
+/// An item about objects of which the largest is named; `text` gets how many there are, the size
+/// and the name of that one, and answers title and detail.
+fn about(
+    mut found: Vec<(usize, String)>,
+    kind: &str,
+    (page, filter): (&str, &str),
+    text: impl Fn(usize, usize, &str) -> (String, String),
+) -> Option<Value> {
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    let (n, name) = found.first()?;
+    let (title, detail) = text(found.len(), *n, name);
+    Some(json!({
+        "kind": kind,
+        "severity": "warning",
+        "title": title,
+        "detail": detail,
+        "page": page,
+        "filter": filter,
+    }))
+}
+
+fn plural(n: usize, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
 fn grouped(n: usize) -> String {
@@ -191,9 +326,22 @@ mod tests {
     }
 
     #[test]
+    fn only_a_consumer_that_settles_nothing_is_stuck() {
+        let mut seen = Seen::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!seen.stands(1, 5, at(0)));
+        assert!(!seen.stands(1, 5, at(29)));
+        assert!(seen.stands(1, 5, at(30)));
+        assert!(!seen.stands(1, 6, at(31)));
+        assert!(!seen.stands(1, 6, at(60)));
+        assert!(seen.stands(1, 6, at(61)));
+    }
+
+    #[test]
     fn numbers_are_grouped() {
         assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(queues(1, "is", "are"), "1 queue is");
+        assert_eq!(plural(1_234_567, "queue", "queues"), "1,234,567 queues");
+        assert_eq!(plural(1, "queue is", "queues are"), "1 queue is");
     }
 }

@@ -5,6 +5,7 @@
 
 mod assets;
 mod attention;
+mod control;
 mod events;
 mod filter;
 mod jobs;
@@ -15,8 +16,9 @@ mod route_test;
 mod search;
 mod session;
 pub(crate) mod sessions;
+mod unacked;
+mod unroutable;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -36,8 +38,6 @@ pub(crate) struct Console {
     pub(crate) sessions: sessions::Sessions,
     watch: attention::Watch,
     jobs: jobs::Jobs,
-    /// Where its files are read from instead of from the binary.
-    pub(crate) directory: Option<PathBuf>,
 }
 
 /// The page and its files need no login: they hold nothing that is not public.
@@ -105,6 +105,32 @@ pub(crate) fn routes() -> Routes {
             "Settings of a queue and where each comes from",
             policy_preview::settings,
         )
+        .get(
+            "/console/queues/{vhost}/{name}/unacked",
+            "Deliveries consumers hold, and who they are",
+            unacked::unacked,
+        )
+        .post(
+            "/console/queues/{vhost}/{name}/delivery",
+            "Hold back deliveries or let them go on",
+            control::pause,
+        )
+        .takes(&[("paused", "boolean", "whether they are held back")])
+        .post(
+            "/console/queues/{vhost}/{name}/consumers",
+            "Cancel, pause or resume a consumer",
+            control::consumer,
+        )
+        .takes(&[
+            ("action", "string", "cancel, pause or resume"),
+            ("channel", "string", "name of its channel"),
+            ("consumer_tag", "string", "its tag"),
+        ])
+        .get(
+            "/console/unroutable",
+            "What reached no queue lately",
+            unroutable::unroutable,
+        )
         .get("/console/jobs", "Replays, newest first", jobs::list)
         .post("/console/jobs", "Replay messages of a queue", jobs::start)
         .takes(&[
@@ -151,7 +177,11 @@ pub(crate) fn routes() -> Routes {
 }
 
 async fn page(State(app): State<Context>, headers: HeaderMap) -> Response {
-    assets::file("index.html", app.console.directory.as_ref(), &headers)
+    assets::file(
+        "index.html",
+        app.info.http.console_directory.as_deref(),
+        &headers,
+    )
 }
 
 async fn file(
@@ -159,7 +189,7 @@ async fn file(
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    assets::file(&path, app.console.directory.as_ref(), &headers)
+    assets::file(&path, app.info.http.console_directory.as_deref(), &headers)
 }
 
 /// The vhosts whose objects a user may see: all with the monitoring tag, else those with a

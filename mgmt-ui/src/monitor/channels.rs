@@ -55,7 +55,8 @@ async fn one(
         let row = find(&ctx, &user, &name)?;
         let listing = Listing::of(&query)?;
         let mut object = row.render(&listing);
-        let consumers = consumers::of_channel(&ctx, &row.connection, row.live.number);
+        let node = &ctx.broker.settings().node_name;
+        let consumers = consumers::of_channel(&row.connection, node, row.live.number);
         object.put("consumer_details", consumers);
         // Broken down by exchange and queue only when rates are kept in detail.
         object.put("publishes", Vec::new());

@@ -5,10 +5,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use axum::extract::State;
-use warren_broker::arguments::parse_consumer_arguments;
 use warren_broker::auth::AuthenticatedUser;
 use warren_broker::stats::LiveConnection;
-use warren_broker::{ConnectionHandle, ConsumerId, ConsumerInfo, Queue, Vhost};
+use warren_broker::{ConnectionHandle, ConsumerId, ConsumerInfo, ConsumerLoad, Queue, Vhost};
 
 use super::written;
 use crate::Context;
@@ -69,8 +68,8 @@ pub(super) fn of_queue(ctx: &Context, queue: &Arc<Queue>) -> Vec<Json> {
 
 /// The consumers of a channel, as it shows them.
 pub(super) fn of_channel(
-    ctx: &Context,
     connection: &Arc<dyn ConnectionHandle>,
+    node: &str,
     channel: u16,
 ) -> Vec<Json> {
     let Some(live) = connection.live().channel(channel) else {
@@ -79,10 +78,10 @@ pub(super) fn of_channel(
     let mut all = Vec::new();
     for (id, queue) in live.consumers() {
         let active = queue.active_consumer();
-        queue.each_consumer(|consumer| {
+        queue.each_consumer_load(|consumer, load| {
             if consumer.id == id {
                 let connection = Some(Arc::clone(connection.live()));
-                let row = ConsumerRow::new(ctx, &queue, consumer, active, connection);
+                let row = ConsumerRow::new(&queue, (consumer, load), active, connection, node);
                 all.push(row.shown().into());
             }
         });
@@ -91,13 +90,14 @@ pub(super) fn of_channel(
 }
 
 fn rows(ctx: &Context, queue: &Arc<Queue>) -> Vec<ConsumerRow> {
+    let node = &ctx.broker.settings().node_name;
     let active = queue.active_consumer();
     let mut consumers = Vec::new();
-    queue.each_consumer(|consumer| consumers.push(consumer.clone()));
-    let rows = consumers.iter().map(|consumer| {
+    queue.each_consumer_load(|consumer, load| consumers.push((consumer.clone(), load)));
+    let rows = consumers.iter().map(|(consumer, load)| {
         let connection = ctx.broker.connection(consumer.connection);
         let connection = connection.map(|connection| Arc::clone(connection.live()));
-        ConsumerRow::new(ctx, queue, consumer, active, connection)
+        ConsumerRow::new(queue, (consumer, *load), active, connection, node)
     });
     rows.collect()
 }
@@ -105,43 +105,32 @@ fn rows(ctx: &Context, queue: &Arc<Queue>) -> Vec<ConsumerRow> {
 struct ConsumerRow {
     queue: Arc<Queue>,
     info: ConsumerInfo,
+    load: ConsumerLoad,
     /// Gone when the consumer is on its way out.
     connection: Option<Arc<LiveConnection>>,
     /// Another one is served until it leaves.
     waiting: bool,
     single_active: bool,
-    ctx: Context,
+    node: String,
 }
 
 impl ConsumerRow {
     fn new(
-        ctx: &Context,
         queue: &Arc<Queue>,
-        info: &ConsumerInfo,
+        (info, load): (&ConsumerInfo, ConsumerLoad),
         active: Option<ConsumerId>,
         connection: Option<Arc<LiveConnection>>,
+        node: &str,
     ) -> Self {
         Self {
             queue: Arc::clone(queue),
             info: info.clone(),
+            load,
             connection,
             waiting: active.is_some_and(|active| active != info.id),
             single_active: active == Some(info.id),
-            ctx: ctx.clone(),
+            node: node.to_owned(),
         }
-    }
-
-    /// How long a delivery may stay unacknowledged, milliseconds: the consumer's own argument goes
-    /// before the queue's, that before the node's.
-    fn timeout_ms(&self) -> Option<u64> {
-        let definition = self.queue.definition();
-        let (name, vhost) = (&definition.name, &definition.vhost);
-        let arguments = parse_consumer_arguments(name, vhost, &self.info.arguments);
-        arguments
-            .ok()
-            .and_then(|arguments| arguments.timeout_ms)
-            .or(self.queue.consumer_timeout_ms())
-            .or(self.ctx.info.facts.consumer_timeout_ms)
     }
 
     fn shown(&self) -> Object {
@@ -158,10 +147,15 @@ impl ConsumerRow {
         };
         object.put("activity_status", status);
         object.put("consumer_tag", info.tag.clone());
-        // Clients expect a number: none stands for no timeout.
-        object.put("consumer_timeout", self.timeout_ms().unwrap_or(0));
+        // No delivery is too old: there is no timeout.
+        object.put("consumer_timeout", 0u64);
         object.put("exclusive", info.exclusive);
         object.put("prefetch_count", info.prefetch);
+        // Not fields of RabbitMQ's: what it holds, and that an operator holds back more.
+        object.put("unacked", self.load.in_flight);
+        if self.load.paused {
+            object.put("paused", true);
+        }
         let mut queue = Object::new();
         queue.put("name", self.queue.name().to_owned());
         queue.put("vhost", self.queue.definition().vhost.to_string());
@@ -171,20 +165,20 @@ impl ConsumerRow {
 
     fn channel_details(&self) -> Object {
         match &self.connection {
-            Some(connection) => channel_details(&self.ctx, connection, self.info.channel),
+            Some(connection) => channel_details(connection, self.info.channel, &self.node),
             None => Object::new(),
         }
     }
 }
 
 /// A channel as parts of other objects name it.
-pub(super) fn channel_details(ctx: &Context, connection: &LiveConnection, number: u16) -> Object {
+fn channel_details(connection: &LiveConnection, number: u16, node: &str) -> Object {
     let info = &connection.info;
     let mut details = Object::new();
     details.put("name", format!("{} ({number})", info.name));
     details.put("number", number);
     details.put("connection_name", info.name.clone());
-    details.put("node", ctx.broker.settings().node_name.clone());
+    details.put("node", node.to_owned());
     details.put("peer_host", info.peer.ip().to_string());
     details.put("peer_port", info.peer.port());
     details.put("user", info.user.clone());

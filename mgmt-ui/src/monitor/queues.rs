@@ -177,6 +177,10 @@ impl QueueRow {
             definition.unwrap_or_default(),
         );
         object.put("internal", false);
+        if self.queue.paused() {
+            // Not a field of RabbitMQ's: an operator holds deliveries back.
+            object.put("paused", true);
+        }
         object.put("recoverable_slaves", Json::Null);
         self.holders(object);
         let families = [PUBLISH, DELIVER, DISK];
@@ -292,6 +296,19 @@ impl Row for QueueRow {
             "name" => Some(Key::Text(definition.name.clone())),
             "vhost" => Some(Key::Text(definition.vhost.to_string())),
             "type" => Some(Key::Text(queue_type(&self.queue).to_owned())),
+            "state" => Some(Key::Text("running".to_owned())),
+            "paused" => Some(Key::Word(if self.queue.paused() {
+                "true"
+            } else {
+                "false"
+            })),
+            "policy" => {
+                let policy = self
+                    .queue
+                    .policy()
+                    .and_then(|applied| applied.policy.clone());
+                Some(policy.map_or(Key::Word("null"), |name| Key::Text(name.to_string())))
+            }
             "messages" => number(self.depth().ready + self.depth().unacked),
             "messages_ready" => number(self.depth().ready),
             "messages_unacknowledged" => number(self.depth().unacked),

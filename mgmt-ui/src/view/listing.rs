@@ -3,22 +3,21 @@
 //! A page costs one look at each row's sort key and the rendering of that page's rows: the rows
 //! before and behind it are selected away, not sorted.
 
+mod filter;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use regex::{Regex, RegexBuilder};
 
+use self::filter::Filter;
 use super::details::Windows;
 use super::json::{Json, Object, Written};
 use crate::http::{ApiError, Query};
 
 const PAGE_SIZE: usize = 100;
 const PAGE_SIZE_MAX: i64 = 500;
-
-/// Characters of a filter's regular expression at most.
-const REGEX_MAX: usize = 1024;
 
 /// What a row is sorted by. Numbers come before words, as Erlang has it; what is missing counts
 /// as zero.
@@ -112,13 +111,6 @@ struct Page {
     filter: Option<Filter>,
 }
 
-#[derive(Debug)]
-enum Filter {
-    /// In lower case.
-    Substring(String),
-    Pattern(Regex),
-}
-
 /// Columns to keep: none for the whole value, else names within it.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Columns(BTreeMap<String, Columns>);
@@ -144,9 +136,15 @@ impl Listing {
         match &self.columns {
             None => true,
             Some(columns) => {
-                columns.0.contains_key(field) || self.sort.as_deref().is_some_and(within)
+                columns.0.contains_key(field)
+                    || self.sort.as_deref().is_some_and(within)
+                    || self.filter().is_some_and(|filter| filter.looks_at(field))
             }
         }
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        self.page.as_ref()?.filter.as_ref()
     }
 
     /// One object with the chosen columns.
@@ -164,10 +162,10 @@ impl Listing {
     /// The list or page.
     pub(crate) fn answer<R: Row>(&self, rows: Vec<R>) -> Result<Written, ApiError> {
         let total = rows.len();
-        let rows = match self.page.as_ref().and_then(|page| page.filter.as_ref()) {
+        let rows = match self.filter() {
             Some(filter) => {
                 let mut rows = rows;
-                rows.retain(|row| filter.matches(&row.name()));
+                rows.retain(|row| filter.matches(row, self));
                 rows
             }
             None => rows,
@@ -247,15 +245,6 @@ impl Listing {
     }
 }
 
-impl Filter {
-    fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Substring(part) => name.to_lowercase().contains(part),
-            Self::Pattern(pattern) => pattern.is_match(name),
-        }
-    }
-}
-
 impl Columns {
     /// `a,b.c`: none when nothing is named.
     fn parse(text: &str) -> Option<Self> {
@@ -305,18 +294,7 @@ fn page(query: &Query) -> Result<Option<Page>, ApiError> {
             reason: format!("Invalid pagination parameters: page number {page}, page size {size}"),
         });
     }
-    let name = query.get("name").filter(|name| !name.is_empty());
-    let filter = match name {
-        None => None,
-        Some(name) if query.flag("use_regex") => {
-            if name.chars().count() > REGEX_MAX {
-                return Err(invalid());
-            }
-            let pattern = RegexBuilder::new(name).case_insensitive(true).build();
-            Some(Filter::Pattern(pattern.map_err(|_| invalid())?))
-        }
-        Some(name) => Some(Filter::Substring(name.to_lowercase())),
-    };
+    let filter = Filter::of(query, invalid)?;
     Ok(Some(Page {
         number: usize::try_from(page).unwrap_or(usize::MAX),
         size: size.map_or(PAGE_SIZE, |size| size as usize),

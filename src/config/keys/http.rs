@@ -89,6 +89,18 @@ pub(super) const KEYS: &[Key] = &[
         set: |d, _, v| put(&mut d.config.http.monitoring_reads_all_vhosts, boolean(v)),
     },
     Key {
+        name: "management.console_directory",
+        default: "(built in)",
+        accepts: "a folder",
+        doc: "Files of the console that are found in this folder are served instead of the built-in \
+              ones, read at each request: for changing the console without building. Not a \
+              RabbitMQ key.",
+        set: |d, _, v| {
+            d.config.http.console_directory = Some(v.into());
+            Ok(())
+        },
+    },
+    Key {
         name: "prometheus.tcp.port",
         default: "15692",
         accepts: PORT,

@@ -128,6 +128,7 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "collect_statistics_interval" => alone(name, "1000"),
         "prometheus.path" | "management.path_prefix" => alone(name, "/other"),
         "management.cors.allow_origins.<n>" => alone("management.cors.allow_origins.1", "*"),
+        "management.console_directory" => alone(name, "/console"),
         "management.monitoring_reads_all_vhosts" => alone(name, "true"),
         "ssl_handshake_timeout" => alone(name, "7000"),
         "ssl_cert_login_from" => alone(name, "common_name"),

@@ -160,6 +160,12 @@ impl Cold {
         }
     }
 
+    /// Copies of all, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Unacked> + '_ {
+        let runs = self.runs.iter();
+        runs.flat_map(|run| run.live_items(..).map(|item| run.unacked(item)))
+    }
+
     /// Source and time of each, oldest first.
     pub(super) fn ages(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.runs.iter().flat_map(|run| {
