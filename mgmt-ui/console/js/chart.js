@@ -2,11 +2,11 @@
 // limits are lines, and the same numbers stand in a table for those who cannot see it.
 
 import { h } from "./dom.js";
-import { exact } from "./format.js";
+import { byteRate, bytes, exact } from "./format.js";
 
 // Told apart without colour by their dashes.
-const DASHES = [[], [6, 3], [2, 3], [9, 3, 2, 3], [4, 4], [1, 2]];
-const PAD = { left: 72, right: 12, top: 10, bottom: 22 };
+const DASHES = [[], [10, 3], [3, 3], [10, 3, 3, 3], [5, 5], [2, 4], [1, 2]];
+const PAD = { right: 12, top: 10, bottom: 22 };
 
 /**
  * `series`: [{name, color: 1..6, points: [[ms, value]]}]; `format` makes labels; `limits`:
@@ -90,10 +90,13 @@ function attach(canvas, view) {
   view.draw();
 }
 
-function niceCeiling(value) {
-  if (value <= 0) return 1;
-  const base = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((m) => m * base).find((v) => v >= value);
+/** The top of the scale: round in tens, or in binary units for bytes. */
+function niceCeiling(value, binary) {
+  if (value <= 0) return binary ? 1024 : 1;
+  const unit = binary ? 1024 ** Math.floor(Math.log2(Math.max(1, value)) / 10) : 1;
+  const base = 10 ** Math.floor(Math.log10(value / unit));
+  const steps = binary ? [1, 2, 4, 8, 10, 16] : [1, 2, 2.5, 4, 5, 8, 10];
+  return steps.map((m) => m * base * unit).find((v) => v >= value) ?? 16 * base * unit;
 }
 
 function paint(canvas, c, view, drag) {
@@ -115,53 +118,57 @@ function paint(canvas, c, view, drag) {
   const inside = all.filter((p) => p[0] >= from && p[0] <= to);
   const peak = Math.max(0, ...inside.map((p) => p[1]));
   const near = limits.filter((l) => l.value <= peak * 1.6);
-  const top = niceCeiling(Math.max(peak, ...near.map((l) => l.value)) * 1.05);
-  const w = width - PAD.left - PAD.right;
-  const hgt = height - PAD.top - PAD.bottom;
-  const x = (t) => PAD.left + (to > from ? ((t - from) / (to - from)) * w : w);
-  const y = (v) => PAD.top + hgt - (v / top) * hgt;
-  view.scale = { time: (px) => from + ((px - PAD.left) / w) * (to - from) };
+  const top = niceCeiling(Math.max(peak, ...near.map((l) => l.value)) * 1.05, format === bytes || format === byteRate);
   c.font = `11px ${css.fontFamily}`;
+  const left = Math.ceil(Math.max(...[0, 0.5, 1].map((share) => c.measureText(format(top * share)).width))) + 14;
+  const w = width - left - PAD.right;
+  const hgt = height - PAD.top - PAD.bottom;
+  const x = (t) => left + (to > from ? ((t - from) / (to - from)) * w : w);
+  const y = (v) => PAD.top + hgt - (v / top) * hgt;
+  view.scale = { time: (px) => from + ((px - left) / w) * (to - from) };
   c.textBaseline = "middle";
   for (let i = 0; i <= 4; i++) {
     const v = (top * i) / 4;
     c.strokeStyle = color("--line");
     c.lineWidth = 1;
     c.beginPath();
-    c.moveTo(PAD.left, Math.round(y(v)) + 0.5);
+    c.moveTo(left, Math.round(y(v)) + 0.5);
     c.lineTo(width - PAD.right, Math.round(y(v)) + 0.5);
     c.stroke();
     c.fillStyle = color("--quiet");
     c.textAlign = "right";
-    if (i % 2 === 0) c.fillText(format(v), PAD.left - 8, y(v));
+    if (i % 2 === 0) c.fillText(format(v), left - 8, y(v));
   }
   if (!inside.length) {
     c.textAlign = "center";
-    c.fillText("No samples yet", PAD.left + w / 2, PAD.top + hgt / 2);
+    c.fillText("No samples yet", left + w / 2, PAD.top + hgt / 2);
     return;
   }
   c.textBaseline = "top";
   for (const [share, align] of [[0, "left"], [0.5, "center"], [1, "right"]]) {
     c.textAlign = align;
-    c.fillText(new Date(from + (to - from) * share).toLocaleTimeString("en-GB"), PAD.left + w * share, height - PAD.bottom + 7);
+    c.fillText(clock(from + (to - from) * share, to - from), left + w * share, height - PAD.bottom + 7);
   }
   c.save();
   c.beginPath();
-  c.rect(PAD.left, PAD.top - 4, w + 4, hgt + 8);
+  c.rect(left, PAD.top - 4, w + 4, hgt + 8);
   c.clip();
   for (const limit of near) {
     c.strokeStyle = color("--bad");
     c.setLineDash([3, 3]);
     c.beginPath();
-    c.moveTo(PAD.left, y(limit.value));
-    c.lineTo(PAD.left + w, y(limit.value));
+    c.moveTo(left, y(limit.value));
+    c.lineTo(left + w, y(limit.value));
     c.stroke();
     c.fillStyle = color("--bad");
     c.textAlign = "right";
-    c.fillText(limit.name, PAD.left + w, y(limit.value) + 2);
+    c.fillText(limit.name, left + w, y(limit.value) + 2);
   }
   c.lineJoin = "round";
+  // A line that never leaves zero says nothing that its legend does not say.
+  const flat = (s) => peak > 0 && s.points.every((p) => p[1] === 0);
   for (const [i, s] of shown.entries()) {
+    if (flat(s)) continue;
     c.strokeStyle = s.stroke;
     c.setLineDash(s.dash);
     c.lineWidth = 1.75;
@@ -185,7 +192,12 @@ function paint(canvas, c, view, drag) {
     c.fillRect(Math.min(drag, view.hover), PAD.top, Math.abs(view.hover - drag), hgt);
     c.globalAlpha = 1;
   }
-  if (view.hover !== null && view.hover >= PAD.left && view.hover <= PAD.left + w) crosshair(c, view, shown, format, { x, y, width, hgt, color });
+  if (view.hover !== null && view.hover >= left && view.hover <= left + w) crosshair(c, view, shown, format, { x, y, width, hgt, color });
+}
+
+/** A time on the axis: as exact as the range makes sense of. */
+function clock(ms, range) {
+  return new Date(ms).toLocaleTimeString("en-GB", range > 7200000 ? { hour: "2-digit", minute: "2-digit" } : undefined);
 }
 
 function crosshair(c, view, shown, format, { x, y, width, hgt, color }) {
@@ -211,30 +223,32 @@ function crosshair(c, view, shown, format, { x, y, width, hgt, color }) {
   const lines = [exact(rows[0].point[0]), ...rows.map(({ s, point }) => `${s.name}  ${format(point[1])}`)];
   const boxWidth = Math.max(...lines.map((line) => c.measureText(line).width)) + 24;
   const boxHeight = lines.length * 16 + 10;
-  const left = px + boxWidth + 12 > width ? px - boxWidth - 8 : px + 8;
+  const at = px + boxWidth + 12 > width ? px - boxWidth - 8 : px + 8;
   c.fillStyle = color("--raised");
   c.strokeStyle = color("--line-strong");
   c.beginPath();
-  c.roundRect(left, PAD.top, boxWidth, boxHeight, 6);
+  c.roundRect(at, PAD.top, boxWidth, boxHeight, 6);
   c.fill();
   c.stroke();
   c.textAlign = "left";
   c.textBaseline = "top";
   lines.forEach((line, i) => {
     c.fillStyle = i ? color("--ink") : color("--quiet");
-    c.fillText(line, left + (i ? 18 : 8), PAD.top + 7 + i * 16);
+    c.fillText(line, at + (i ? 18 : 8), PAD.top + 7 + i * 16);
     if (i) {
       c.fillStyle = rows[i - 1].s.stroke;
-      c.fillRect(left + 8, PAD.top + 10 + i * 16, 6, 6);
+      c.fillRect(at + 8, PAD.top + 10 + i * 16, 6, 6);
     }
   });
 }
 
 /** A small line without axes, drawn as SVG. */
 export function sparkline(values, label) {
-  const peak = Math.max(1e-9, ...values);
+  const peak = Math.max(1e-9, ...values) * 1.15;
+  const still = values.every((value) => value === values[0]);
+  if (values.length < 2 || (still && !values[0])) return h("span.sr", "nothing");
   const d = values.map((v, i) => `${i ? "L" : "M"}${((i / Math.max(1, values.length - 1)) * 60).toFixed(1)} ${(15 - (v / peak) * 14).toFixed(1)}`).join("");
-  return h("svg.spark", { viewBox: "0 0 60 16", role: "img", "aria-label": label, preserveAspectRatio: "none" }, d && h("path", { d }));
+  return h("svg.spark", { class: still ? "still" : "", viewBox: "0 0 60 16", role: "img", "aria-label": label, preserveAspectRatio: "none" }, d && h("path", { d }));
 }
 
 /** The points of `stats.name_details.samples`, oldest first, as rates or as values. */

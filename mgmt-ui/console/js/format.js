@@ -1,7 +1,6 @@
 // Values as people read them: numbers with units, bytes, rates, durations, times.
 
 const NUMBER = new Intl.NumberFormat("en");
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 
 /** 1234567 -> "1,234,567"; what is not a number is a dash. */
 export function number(value) {
@@ -66,16 +65,21 @@ export function duration(ms) {
 /** "3 min ago". */
 export function ago(ms) {
   if (typeof ms !== "number" || !Number.isFinite(ms)) return "–";
-  const seconds = (ms - Date.now()) / 1000;
-  for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
-    if (Math.abs(seconds) >= size) return RELATIVE.format(Math.round(seconds / size), unit);
-  }
-  return RELATIVE.format(Math.round(seconds), "second");
+  const past = Date.now() - ms;
+  if (Math.abs(past) < 1500) return "now";
+  const [size, unit] = [[86400000, "d"], [3600000, "h"], [60000, "min"], [1000, "s"]].find(([size]) => Math.abs(past) >= size);
+  const text = `${NUMBER.format(Math.floor(Math.abs(past) / size))} ${unit}`;
+  return past > 0 ? `${text} ago` : `in ${text}`;
 }
 
 /** The exact local time, for a title. */
 export function exact(ms) {
   return new Date(ms).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+}
+
+/** A connection's or channel's name without the broker's own side of it. */
+export function peer(name) {
+  return String(name ?? "").replace(/ -> [^ ]+/, "");
 }
 
 /** "1 queue", "3 queues". */

@@ -107,7 +107,18 @@ function draw() {
   pending = requestAnimationFrame(() => {
     pending = 0;
     render(root, session.user ? shell() : login(entered));
+    if (innerWidth < 720) labelCells(root);
   });
+}
+
+/** On narrow screens small tables are shown as lists: each value says what it is. */
+function labelCells(host) {
+  for (const table of host.querySelectorAll("table.plain")) {
+    const labels = [...table.querySelectorAll("thead th")].map((th) => th.textContent);
+    for (const row of table.tBodies[0]?.rows ?? []) {
+      for (const [i, cell] of [...row.cells].entries()) if (labels[i] && cell.dataset.label !== labels[i]) cell.dataset.label = labels[i];
+    }
+  }
 }
 
 function shell() {
@@ -118,7 +129,7 @@ function shell() {
     h("header.top",
       h("button.burger", { type: "button", "aria-label": "Menu", "aria-expanded": String(frame.menu), onclick: () => { frame.menu = !frame.menu; draw(); } }, icon("menu")),
       h("a.brand", { href: href(""), "aria-label": "Warren, overview" }, h("img", { src: "/console/icon.svg", alt: "", width: 24, height: 24 }), h("span", "Warren")),
-      h("button.find", { type: "button", "aria-label": "Go to anything Ctrl K", onclick: () => palette(allowed) }, icon("search"), h("span", "Go to anything"), h("kbd", { "aria-hidden": "true" }, "Ctrl K")),
+      h("button.find", { type: "button", onclick: () => palette(allowed) }, icon("search"), h("span", "Go to anything"), h("kbd", "Ctrl K")),
       h("span.grow"),
       frame.vhosts.length > 1 && h("label.vhost", h("span", "Virtual host"), h("select", { "aria-label": "Virtual host", value: frame.vhost, onchange: (event) => chooseVhost(event.target.value) }, h("option", { value: "" }, "all"), frame.vhosts.map((name) => h("option", { value: name, key: name }, name)))),
       h("button", { class: `live ${mode}`, type: "button", title: mode === "paused" ? "Updates are paused: press to go on" : "Press to pause updates", onclick: () => { live.togglePause(); draw(); }, "aria-pressed": String(mode === "paused") },

@@ -4,7 +4,7 @@
 import { h } from "./dom.js";
 import { path, get, post, del, query as search } from "./api.js";
 import { bytes, duration, json, number, plural, rate } from "./format.js";
-import { attempt, badge, button, card, code, confirmDestroy, copy, dialog, download, empty, facts, field, formDialog, notice, time, toast } from "./ui.js";
+import { attempt, badge, button, card, code, confirmDestroy, copy, dialog, download, empty, facts, field, formDialog, icon, notice, time, toast, heading } from "./ui.js";
 import { refresh } from "./live.js";
 
 const PAGE = 50;
@@ -110,7 +110,7 @@ export function messageBrowser(ctx, vhost, queue) {
         h("span.grow"),
         state.picked.size > 0 && h("span.chosen", `${number(state.picked.size)} selected`, button("Move", () => transfer("move", chosen()), { small: true }), button("Copy", () => transfer("copy", chosen()), { small: true }), button("Delete", () => remove(chosen()), { small: true, kind: "danger" })),
         button("Replay…", replay), button("Refresh", () => load(), { small: true, why: state.busy ? "Loading…" : undefined })),
-      notice("", "Browsing takes nothing out: messages keep their place and are not marked as redelivered."),
+      h("p.aside", icon("help"), "Browsing takes nothing out: messages keep their place and are not marked as redelivered."),
       state.job && jobCard(state.job, () => { stopJob(); state.job = null; ctx.redraw(); }),
       state.error && notice("bad", state.error),
       !state.loaded || (state.busy && !state.items.length) ? h("p.quiet", "Loading…") : !state.items.length ? empty(state.filter ? "No message matches" : "No ready messages", state.filter ? `${plural(state.scanned, "message")} looked at.` : "What is unacked is with its consumers.") : table(),
@@ -120,7 +120,7 @@ export function messageBrowser(ctx, vhost, queue) {
 
   function table() {
     return h("div.scroll", h("table.plain.messages", h("thead", h("tr", h("th.pick", { scope: "col" }, h("input", { type: "checkbox", "aria-label": "Select all", checked: state.items.every((m) => state.picked.has(m.seq)), onchange: (event) => { state.items.forEach((m) => (event.target.checked ? state.picked.add(m.seq) : state.picked.delete(m.seq))); ctx.redraw(); } })),
-      ["#", "Routing key", "Exchange", "Size", "Enqueued", "Body"].map((label) => h("th", { scope: "col", key: label }, label)))),
+      ["#", "Routing key", "Exchange", "Size", "Enqueued", "Body"].map(heading))),
     h("tbody", state.items.map((m) => h("tr", { key: m.seq, class: state.picked.has(m.seq) ? "picked" : "" },
       h("td.pick", h("input", { type: "checkbox", "aria-label": `Select message ${m.position}`, checked: state.picked.has(m.seq), onchange: () => { state.picked.has(m.seq) ? state.picked.delete(m.seq) : state.picked.add(m.seq); ctx.redraw(); } })),
       h("td.num", number(m.position)), h("td", h("code", m.routing_key)), h("td", m.exchange || h("span.quiet", "default")), h("td.num", bytes(m.bytes)), h("td", time(m.enqueued_ms)),
@@ -129,11 +129,13 @@ export function messageBrowser(ctx, vhost, queue) {
 
   function inspect(m) {
     let view = isJson(m) ? "json" : m.payload_encoding === "base64" ? "hex" : "text";
+    // The story of its deaths is told above; raw, it would be told twice.
+    const headers = Object.entries(m.properties.headers ?? {}).filter(([key]) => !m.death || !/^x-(death|first-death|last-death)/.test(key));
     return dialog(`Message ${number(m.position)} of ${queue}`, (close, redraw) => [
       m.death && notice("warn", h("strong", "Dead letter. "), story(m.death)),
       facts([["Exchange", m.exchange || "default"], ["Routing key", h("code", m.routing_key)], ["Size", bytes(m.bytes)], ["Enqueued", time(m.enqueued_ms)], ["Redelivered", m.redelivered ? "yes" : "no"], ["Sequence number", number(m.seq)]]),
       h("h3", "Properties"), facts(Object.entries(m.properties).filter(([key]) => key !== "headers").map(([key, value]) => [key, h("code", json(value))])),
-      m.properties.headers && [h("h3", "Headers"), facts(Object.entries(m.properties.headers).map(([key, value]) => [key, h("code", json(value))]))],
+      headers.length > 0 && [h("h3", "Headers"), facts(headers.map(([key, value]) => [key, h("code", json(value))]))],
       h("div.pagehead", h("h3", "Body"), h("div.segmented", { role: "group", "aria-label": "Show body as" }, [["json", "JSON"], ["text", "Text"], ["hex", "Hex"]].map(([id, label]) => h("button", { key: id, type: "button", "aria-pressed": String(view === id), disabled: id === "json" && !isJson(m), onclick: () => { view = id; redraw(); } }, label)))),
       h("pre.body", { tabindex: 0, "aria-label": "Body" }, shown(m, view)), m.truncated && h("p.quiet", `The first ${bytes(m.payload_bytes)} of ${bytes(m.bytes)}.`),
       h("div.actions", button("Copy body", () => copy(shown(m, view))), button("Download", () => download(`${queue}-${m.seq}.json`, JSON.stringify(m, null, 1))), button("Move", () => { close(); transfer("move", [m]); }), button("Copy to…", () => { close(); transfer("copy", [m]); }),
@@ -147,7 +149,7 @@ function jobCard(job, dismiss) {
   return card(job.dry_run ? "Dry run" : "Replay", { class: "job", aside: job.state === "running" ? button("Stop", () => attempt(() => del(path("console", "jobs", job.id)), "Stopping"), { small: true, kind: "danger" }) : button("Dismiss", dismiss, { small: true }) },
     h("div.bar", { role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(share * 100) }, h("i", { vars: { "--share": share.toFixed(3) } })),
     h("p", { role: "status" }, `${{ running: "Running", done: "Done", stopped: "Stopped", failed: "Failed" }[job.state]}: ${number(job.done)} of ${plural(job.total, "message")} ${job.dry_run ? "would be replayed" : "replayed"}, ${number(job.skipped)} left in place${job.error ? `. ${job.error}` : ""}`),
-    job.destinations?.length ? h("div.scroll", h("table.plain", h("thead", h("tr", ["Exchange", "Routing key", "Messages"].map((label) => h("th", { scope: "col", key: label }, label)))), h("tbody", job.destinations.map((d) => h("tr", { key: d.exchange + d.routing_key }, h("td", d.exchange || "default"), h("td", h("code", d.routing_key)), h("td.num", number(d.count))))))) : null);
+    job.destinations?.length ? h("div.scroll", h("table.plain", h("thead", h("tr", ["Exchange", "Routing key", "Messages"].map(heading))), h("tbody", job.destinations.map((d) => h("tr", { key: d.exchange + d.routing_key }, h("td", d.exchange || "default"), h("td", h("code", d.routing_key)), h("td.num", number(d.count))))))) : null);
 }
 
 /** x-death as a sentence. */

@@ -3,9 +3,10 @@
 import { h } from "./dom.js";
 import { path, get, post, query } from "./api.js";
 import { number, plural } from "./format.js";
-import { badge, button, card, field, notice, toast } from "./ui.js";
+import { badge, button, card, field, icon, notice, toast } from "./ui.js";
 import { argumentEditor, argumentsOf, rowsOf } from "./arguments.js";
 import { refresh } from "./live.js";
+import { names } from "./names.js";
 
 const HISTORY = "publish-history";
 
@@ -18,6 +19,7 @@ export function publishForm(ctx, start) {
     const { headers, content_type, delivery_mode, ...rest } = properties;
     Object.assign(v, { payload, encoding: payload_encoding, contentType: content_type ?? "", persistent: delivery_mode === 2, headers: rowsOf(headers), more: rowsOf(rest) });
   }
+  const list = names(ctx);
   let route = null;
   let busy = false;
   let error = "";
@@ -82,9 +84,10 @@ export function publishForm(ctx, start) {
       h("div.columns",
         card("Message",
           ctx.vhosts().length > 1 && !start.key && field("Virtual host", v.vhost, set("vhost"), { kind: "select", options: ctx.vhosts() }),
-          field("Exchange", v.exchange, set("exchange"), { hint: "Empty is the default exchange: the key names the queue." }),
+          list("publish-exchanges", "exchanges", v.vhost),
+          field("Exchange", v.exchange, set("exchange"), { list: "publish-exchanges", hint: "Empty is the default exchange: the key names the queue." }),
           field("Routing key", v.key, set("key")),
-          field("Payload", v.payload, set("payload"), { kind: "textarea", rows: 8, error: invalidJson() }),
+          field("Payload", v.payload, set("payload"), { kind: "textarea", rows: 6, error: invalidJson() }),
           h("div.columns", field("Content type", v.contentType, set("contentType"), { list: "content-types" }), field("Payload is", v.encoding, set("encoding"), { kind: "select", options: [["string", "text"], ["base64", "base64"]] })),
           h("datalist", { id: "content-types" }, ["application/json", "text/plain", "application/octet-stream", "application/xml"].map((t) => h("option", { value: t }))),
           field("Persistent", v.persistent, set("persistent"), { kind: "checkbox" }),
@@ -102,9 +105,15 @@ export function publishForm(ctx, start) {
 export function routeView(route) {
   if (!route) return h("p.quiet", "…");
   if (route.error) return notice("warn", route.error);
+  const [first] = route.hops;
+  if (first && !first.exchange && !first.routing_key) return h("p.quiet", "Name an exchange, or a queue as routing key, and this shows every hop.");
   return [
     route.queues.length ? h("p", `Reaches ${plural(route.queues.length, "queue")}: `, h("span.marks", route.queues.map((name) => badge(name, "good")))) : notice("warn", "Reaches no queue: the message would be dropped, or returned when mandatory."),
-    h("ol.hops", route.hops.map((hop, i) => h("li", { key: i }, h("strong", hop.exchange || "default exchange"), ` (${hop.type}) `, h("code", hop.routing_key ?? ""),
-      h("ul", hop.bindings.map((b, n) => h("li", { key: n, class: b.matched ? "yes" : "no" }, b.matched ? "✓ " : "✗ ", `${b.destination_type} ${b.destination}`, " by ", h("code", b.routing_key || "(empty)"), b.why && h("span.quiet", ` ${b.why}`)))), hop.note && h("p.quiet", hop.note)))),
+    h("ol.hops", route.hops.map((hop, i) => h("li", { key: i },
+      h("header", icon("exchange"), h("strong", hop.exchange || "default exchange"), badge(hop.type), hop.routing_key && h("code", hop.routing_key)),
+      // What matched comes first: the rest explains itself when asked.
+      h("ul", [...hop.bindings].sort((a, b) => b.matched - a.matched).map((b, n) => h("li", { key: n, class: b.matched ? "yes" : "no" },
+        icon(b.matched ? "ok" : "close"), h("span", h("span.sr", b.matched ? "matched: " : "not matched: "), h("span.quiet", `${b.destination_type} `), h("strong", b.destination), h("span.quiet", " by "), h("code", b.routing_key || "(empty key)"), b.why && h("div.quiet.small", b.why))))),
+      hop.note && h("p.quiet.small", hop.note)))),
   ];
 }

@@ -8,19 +8,18 @@ import { watch } from "./live.js";
 import { number, plural } from "./format.js";
 import { button, download, empty, icon, toast } from "./ui.js";
 import { setQuery } from "./router.js";
+import { sparkline } from "./chart.js";
 
 const BLOCK = 100;
-
-/** What is typed as the API's filter: a part of the name, or a regular expression after a tilde. */
-function named(filter) {
-  if (!filter) return {};
-  return filter.startsWith("~") ? { name: filter.slice(1), use_regex: "true" } : { name: filter };
-}
+// Values behind a small line, and rows that have one at most.
+const TREND = 40;
+const TRENDS_MAX = 2000;
 
 /**
  * One list. `columns`: [{id, label, cell(row), sort, num, wide, off}], `url`: the listing's path,
  * `key(row)`, `fields`: what the server is to send, `open(row)`: address of a row's page,
- * `actions`: [{label, kind, run(rows)}] for what is selected, `none`: what an empty list shows.
+ * `actions`: [{label, kind, run(rows)}] for what is selected, `none`: what an empty list shows,
+ * `words`: filters worth a click.
  */
 export class List {
   constructor(options, redraw) {
@@ -29,12 +28,13 @@ export class List {
     this.blocks = new Map();
     this.total = null;
     this.selected = new Map();
+    this.trends = new Map();
     this.top = 0;
     this.height = 600;
     this.focus = -1;
     this.error = null;
     this.hiddenColumns = new Set(JSON.parse(localStorage.getItem(`columns:${this.name}`) || "null") ?? this.columns.filter((c) => c.off).map((c) => c.id));
-    this.rowHeight = innerWidth < 720 ? 92 : 36;
+    this.rowHeight = innerWidth < 720 ? 84 : 36;
   }
 
   /** Adopts the address's filter and sort; fetches what is needed. */
@@ -50,6 +50,9 @@ export class List {
   reset() {
     this.stop();
     this.total = null;
+    this.focus = -1;
+    this.top = 0;
+    if (this.el) this.el.scrollTop = 0;
     this.need();
   }
 
@@ -61,7 +64,7 @@ export class List {
   address(page, size = BLOCK) {
     const { filter, sort, reverse } = this.query;
     return this.url(this.query) + search({
-      page, page_size: size, pagination: "true", ...named(filter), sort: sort || this.sort, sort_reverse: (reverse ?? this.reverse) || undefined, columns: this.fields,
+      page, page_size: size, pagination: "true", filter, sort: sort || this.sort, sort_reverse: (reverse ?? this.reverse) || undefined, columns: this.fields,
     });
   }
 
@@ -83,6 +86,7 @@ export class List {
       block.stop = watch(this.address(page), (data) => {
         this.error = null;
         block.rows = Array.isArray(data) ? data : data.items;
+        this.remember(block.rows);
         this.total = Array.isArray(data) ? data.length : data.filtered_count;
         this.all = Array.isArray(data) ? data.length : data.total_count;
         this.redraw();
@@ -160,10 +164,11 @@ export class List {
     const active = column.sort && column.sort === sort;
     const props = { scope: "col", key: column.id, class: column.num ? "num" : "", "aria-sort": active ? (reverse ? "descending" : "ascending") : undefined };
     if (!column.sort) return h("th", props, column.label);
+    const arrow = h("span.arrow", { "aria-hidden": "true" }, active ? (reverse ? "↓" : "↑") : "");
     return h("th", props, h("button", {
       type: "button",
       onclick: () => setQuery({ sort: column.sort, reverse: active ? String(!reverse) : column.num ? "true" : "false" }),
-    }, column.label, h("span.arrow", { "aria-hidden": "true" }, active ? (reverse ? "↓" : "↑") : "")));
+    }, column.num && arrow, column.label, !column.num && arrow));
   }
 
   line(index, row, columns) {
@@ -172,7 +177,27 @@ export class List {
     const picked = this.selected.has(key);
     return h("tr", { key, class: [picked && "picked", index === this.focus && "focus"].filter(Boolean).join(" "), "aria-rowindex": index + 1 },
       this.actions && h("td.pick", h("input", { type: "checkbox", checked: picked, "aria-label": `Select ${row.name ?? key}`, onchange: () => this.pick(row) })),
-      columns.map((column) => h("td", { key: column.id, class: [column.num && "num", column.wide && "wide"].filter(Boolean).join(" "), "data-label": column.label }, column.cell(row))));
+      columns.map((column) => this.cell(column, row, key)));
+  }
+
+  cell(column, row, key) {
+    const content = column.trend ? sparkline(this.trends.get(key) ?? [], `${column.label} of ${row.name ?? key}`) : column.cell(row);
+    // What is nothing steps back, so that what is something stands out.
+    const zero = column.num && typeof content === "string" && /^0( |\/|$)/.test(content);
+    return h("td", { key: column.id, class: [column.num && "num", zero && "zero", column.wide && "wide", column.trend && "trend", column.minor && "minor"].filter(Boolean).join(" "), "data-label": column.label }, content);
+  }
+
+  /** Remembers what the rows in sight have been showing, for their small lines. */
+  remember(rows) {
+    const column = this.columns.find((c) => c.trend);
+    if (!column) return;
+    for (const row of rows) {
+      const key = this.key(row);
+      const values = this.trends.get(key) ?? [];
+      values.push(column.trend(row));
+      this.trends.set(key, values.slice(-TREND));
+    }
+    if (this.trends.size > TRENDS_MAX) this.trends.clear();
   }
 
   toolbar() {
@@ -181,13 +206,14 @@ export class List {
       h("form.search", { role: "search", onsubmit: (event) => event.preventDefault() }, icon("search"),
         h("input", {
           id: "filter", type: "search", "aria-label": `Filter ${this.name}`, value: this.query.filter || "", spellcheck: "false", autocomplete: "off",
-          placeholder: "part of the name, or ~regular expression",
+          placeholder: `name, ${(this.words ?? []).slice(0, 2).join(", ")}, ~regex`.replace(", , ", ", "), "aria-describedby": this.words ? "filter-words" : undefined,
           oninput: (event) => {
             clearTimeout(this.typing);
             const value = event.target.value;
             this.typing = setTimeout(() => setQuery({ filter: value || undefined }), 200);
           },
-        })),
+        }),
+        this.words && h("div.words", { id: "filter-words", "aria-label": "Filters to start from" }, this.words.map((word) => h("button", { key: word, type: "button", onclick: () => this.toggleWord(word), "aria-pressed": String((this.query.filter || "").split(" ").includes(word)) }, word)))),
       h("span.quiet.counted", { role: "status" }, this.total === null ? "…" : this.query.filter ? `${number(this.total)} of ${number(this.all)}` : plural(this.total, this.noun || "entry", this.many || (this.noun ? `${this.noun}s` : "entries"))),
       h("span.grow"),
       chosen.length > 0 && this.actions && h("span.chosen", `${number(chosen.length)} selected`, this.actions.map((action) => button(action.label, async () => {
@@ -229,6 +255,14 @@ export class List {
       }, h("input", { name: "name", "aria-label": "Name of the view", placeholder: "Save this view as…" }))));
   }
 
+  toggleWord(word) {
+    // What was typed a moment ago counts, too.
+    clearTimeout(this.typing);
+    const words = (document.getElementById("filter")?.value ?? "").split(" ").filter(Boolean);
+    const others = words.filter((other) => other !== word);
+    setQuery({ filter: (others.length < words.length ? others : [...words, word]).join(" ") || undefined });
+  }
+
   toggle(id) {
     this.hiddenColumns.has(id) ? this.hiddenColumns.delete(id) : this.hiddenColumns.add(id);
     localStorage.setItem(`columns:${this.name}`, JSON.stringify([...this.hiddenColumns]));
@@ -266,7 +300,7 @@ export class List {
   }
 
   measure(el) {
-    const rowHeight = innerWidth < 720 ? 92 : 36;
+    const rowHeight = innerWidth < 720 ? 84 : 36;
     if (el.clientHeight !== this.height || rowHeight !== this.rowHeight) {
       this.height = el.clientHeight;
       this.rowHeight = rowHeight;

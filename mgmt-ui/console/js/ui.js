@@ -52,7 +52,7 @@ export function badge(text, tone = "", title) {
 
 /** State as a word with a mark of its own shape, not colour alone. */
 export function stateMark(state) {
-  const tones = { running: "good", up: "good", idle: "", flow: "warn", blocked: "bad", blocking: "warn", down: "bad", crashed: "bad", closing: "warn", single_active: "good", waiting: "" };
+  const tones = { running: "good", up: "good", idle: "", paused: "warn", full: "warn", flow: "warn", blocked: "bad", blocking: "warn", down: "bad", crashed: "bad", closing: "warn", single_active: "good", waiting: "" };
   return h("span", { class: `state ${tones[state] ?? ""}` }, String(state ?? "–").replace("_", " "));
 }
 
@@ -64,6 +64,13 @@ export function card(title, ...children) {
   const props = typeof children[0] === "object" && children[0] && !("tag" in children[0]) && !Array.isArray(children[0]) ? children.shift() : {};
   return h("section", { class: `card ${props.class || ""}`, key: props.key, "aria-label": title },
     title && h("header", h("h2", title), props.aside), ...children);
+}
+
+const NUMERIC = new Set(["#", "Consumers", "Deliver", "Messages", "Port", "Prefetch", "Priority", "Publish", "Ready", "Size", "Unacked", "Unconfirmed"]);
+
+/** The head of a column of a small table; without a label, of its buttons. */
+export function heading(label) {
+  return h("th", { scope: "col", key: label, class: NUMERIC.has(label) ? "num" : "" }, label || h("span.sr", "Actions"));
 }
 
 /** Pairs of a label and a value. */
@@ -87,7 +94,7 @@ export function meter(label, used, limit, format, tone = "") {
 
 /** What an empty list says: what it is for and what to do next. */
 export function empty(title, text, ...actions) {
-  return h("div.empty", h("h3", title), h("p", text), actions.length ? h("div.actions", actions) : null);
+  return h("div.empty", h("h2", title), h("p", text), actions.length ? h("div.actions", actions) : null);
 }
 
 export function notice(tone, ...children) {
@@ -104,7 +111,13 @@ export function tabs(list, active, choose) {
     choose(next);
     requestAnimationFrame(() => document.getElementById(`tab-${next}`)?.focus());
   };
-  return h("div.tabs", { role: "tablist", onkeydown: move },
+  const show = (el) => {
+    const chosen = el.querySelector("[aria-selected=true]");
+    if (!chosen || el.dataset.at === chosen.id) return;
+    el.dataset.at = chosen.id;
+    el.scrollLeft = chosen.offsetLeft - (el.clientWidth - chosen.offsetWidth) / 2;
+  };
+  return h("div.tabs", { role: "tablist", onkeydown: move, hook: { mount: show, update: show } },
     list.map(([id, label, count]) => h("button", {
       key: id, id: `tab-${id}`, role: "tab", type: "button", "aria-selected": String(id === active),
       tabindex: id === active ? 0 : -1, onclick: () => choose(id),
@@ -200,7 +213,11 @@ export function dialog(title, body, { wide } = {}) {
       h("header", h("h2", title), button("", () => close(), { icon: "close", small: true, title: "Close" })),
       h("div.body", body(close, redraw)),
     ]);
+    // Going elsewhere leaves it behind.
+    const leave = () => el.close();
+    addEventListener("hashchange", leave);
     el.addEventListener("close", () => {
+      removeEventListener("hashchange", leave);
       clear(el);
       el.remove();
       resolve(result);

@@ -3,9 +3,9 @@
 import { h } from "../dom.js";
 import { path } from "../api.js";
 import { href } from "../router.js";
-import { number, rate } from "../format.js";
+import { number, peer, rate } from "../format.js";
 import { List } from "../table.js";
-import { badge, card, empty, facts, figure, stateMark, time } from "../ui.js";
+import { badge, card, empty, facts, figure, stateMark, time, heading } from "../ui.js";
 import { chart, samples } from "../chart.js";
 
 const now = (row, key) => row.message_stats?.[`${key}_details`]?.rate ?? 0;
@@ -17,14 +17,15 @@ export function channels(ctx) {
     name: "channels", noun: "channel", sort: "name",
     url: () => (ctx.vhost() ? path("vhosts", ctx.vhost(), "channels") : "/api/channels"), key: (row) => row.name, open: (row) => href("channels", row.name),
     columns: [
-      { id: "name", label: "Channel", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("channels", row.name) }, row.name) },
-      { id: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost, off: true }, { id: "user", label: "User", sort: "user", cell: (row) => row.user },
+      { id: "name", label: "Channel", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("channels", row.name), title: row.name }, peer(row.name)) },
+      { id: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost, off: true }, { id: "user", minor: true, label: "User", sort: "user", cell: (row) => row.user },
       { id: "mode", label: "Mode", cell: (row) => h("span.marks", row.confirm && badge("confirm"), row.transactional && badge("tx"), stuck(row) && badge("stuck?", "warn", "as many unacked as the prefetch allows, and no acks")) },
       { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.state) },
       { id: "prefetch", label: "Prefetch", sort: "prefetch_count", num: true, cell: (row) => (row.prefetch_count || row.global_prefetch_count ? number(row.prefetch_count || row.global_prefetch_count) : "∞") },
-      { id: "unacked", label: "Unacked", sort: "messages_unacknowledged", num: true, cell: (row) => number(row.messages_unacknowledged) }, { id: "unconfirmed", label: "Unconfirmed", sort: "messages_unconfirmed", num: true, cell: (row) => number(row.messages_unconfirmed) },
+      { id: "unacked", label: "Unacked", sort: "messages_unacknowledged", num: true, cell: (row) => number(row.messages_unacknowledged) }, { id: "unconfirmed", minor: true, label: "Unconfirmed", sort: "messages_unconfirmed", num: true, cell: (row) => number(row.messages_unconfirmed) },
       { id: "publish", label: "Publish", sort: "message_stats.publish_details.rate", num: true, cell: (row) => rate(now(row, "publish")) }, { id: "deliver", label: "Deliver", sort: "message_stats.deliver_get_details.rate", num: true, cell: (row) => rate(now(row, "deliver_get")) }, { id: "ack", label: "Ack", sort: "message_stats.ack_details.rate", num: true, cell: (row) => rate(now(row, "ack")) },
     ],
+    words: ["unacked>0", "is:confirm", "consumer_count>0", "unconfirmed>0"],
     none: () => empty("No channels", "A channel is where a client publishes and consumes; none is open."),
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());
@@ -43,10 +44,10 @@ export function channel(ctx) {
       if (!c) return [h("h1", name), h("p.quiet", state.error ? state.error.message : "Loading…")];
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("connections", c.connection_details?.name ?? "") }, c.connection_details?.name)),
-        h("div.pagehead", h("h1", `Channel ${c.number}`), stateMark(c.state), c.confirm && badge("confirm"), c.transactional && badge("tx"), stuck(c) && badge("stuck?", "warn")),
+        h("div.pagehead.object", h("h1", `Channel ${c.number}`), stateMark(c.state), c.confirm && badge("confirm"), c.transactional && badge("tx"), stuck(c) && badge("stuck?", "warn")),
         h("div.figures", figure("Unacked", number(c.messages_unacknowledged), c.prefetch_count ? `prefetch ${number(c.prefetch_count)}` : "no prefetch limit"), figure("Unconfirmed", number(c.messages_unconfirmed)), figure("Publish", rate(now(c, "publish"))), figure("Deliver", rate(now(c, "deliver_get"))), figure("Ack", rate(now(c, "ack")))),
         card("Rates", chart({ id: `ch-${name}`, label: "Message rates", format: rate, series: [["Publish", "publish"], ["Confirm", "confirm"], ["Deliver", "deliver_get"], ["Ack", "ack"]].map(([label, key], i) => ({ name: label, color: i + 1, points: samples(c.message_stats?.[`${key}_details`], "rate") })) })),
-        card("Consumers", (c.consumer_details ?? []).length ? h("div.scroll", h("table.plain", h("thead", h("tr", ["Tag", "Queue", "Acks", "Prefetch", "State"].map((label) => h("th", { scope: "col", key: label }, label)))),
+        card("Consumers", (c.consumer_details ?? []).length ? h("div.scroll", h("table.plain", h("thead", h("tr", ["Tag", "Queue", "Acks", "Prefetch", "State"].map(heading))),
           h("tbody", c.consumer_details.map((k) => h("tr", { key: k.consumer_tag }, h("td", h("code", k.consumer_tag)), h("td", h("a", { href: href("queues", k.queue.vhost, k.queue.name) }, k.queue.name)), h("td", k.ack_required ? "manual" : "automatic"), h("td.num", number(k.prefetch_count)), h("td", stateMark(k.activity_status ?? "up"))))))) : h("p.quiet", "No consumer on this channel.")),
         card("Facts", facts([["Name", name], ["User", c.user], ["Virtual host", c.vhost], ["Uncommitted messages", number(c.messages_uncommitted)], ["Uncommitted acks", number(c.acks_uncommitted)], ["Idle since", c.idle_since ? time(Date.parse(c.idle_since)) : "busy"]])),
       ];

@@ -5,7 +5,7 @@ import { path, del } from "../api.js";
 import { go, href } from "../router.js";
 import { byteRate, bytes, number, plural } from "../format.js";
 import { List } from "../table.js";
-import { attempt, badge, button, card, empty, facts, field, figure, formDialog, stateMark, time, toast, confirmDestroy } from "../ui.js";
+import { attempt, badge, button, card, empty, facts, field, figure, formDialog, stateMark, time, toast, confirmDestroy, heading } from "../ui.js";
 import { chart, samples } from "../chart.js";
 import { refresh } from "../live.js";
 
@@ -19,14 +19,15 @@ export function connections(ctx) {
     url: () => (ctx.vhost() ? path("vhosts", ctx.vhost(), "connections") : "/api/connections"), key: (row) => row.name, open: (row) => href("connections", row.name),
     columns: [
       { id: "name", label: "Client", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("connections", row.name) }, clientName(row) || row.name, clientName(row) && h("span.quiet", ` ${row.peer_host}:${row.peer_port}`)) },
-      { id: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost }, { id: "user", label: "User", sort: "user", cell: (row) => row.user },
+      { id: "vhost", minor: true, label: "Virtual host", sort: "vhost", cell: (row) => row.vhost }, { id: "user", label: "User", sort: "user", cell: (row) => row.user },
       { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.state) },
-      { id: "tls", label: "TLS", sort: "ssl", cell: (row) => (row.ssl ? badge("TLS", "good", row.ssl_protocol) : h("span.quiet", "no")) },
-      { id: "library", label: "Library", cell: library }, { id: "channels", label: "Channels", sort: "channels", num: true, cell: (row) => number(row.channels) },
+      { id: "tls", minor: true, label: "TLS", sort: "ssl", cell: (row) => (row.ssl ? badge("TLS", "good", row.ssl_protocol) : h("span.quiet", "no")) },
+      { id: "library", minor: true, label: "Library", cell: library }, { id: "channels", label: "Channels", sort: "channels", num: true, cell: (row) => number(row.channels) },
       { id: "in", label: "From client", sort: "recv_oct_details.rate", num: true, cell: (row) => byteRate(row.recv_oct_details?.rate ?? 0) }, { id: "out", label: "To client", sort: "send_oct_details.rate", num: true, cell: (row) => byteRate(row.send_oct_details?.rate ?? 0) },
       { id: "since", label: "Connected", sort: "connected_at", off: true, cell: (row) => time(row.connected_at) },
     ],
     actions: [{ label: "Close", kind: "danger", run: (rows) => close(rows) }],
+    words: ["state:blocked", "user:guest", "channels>10", "is:tls", "client:*"],
     none: () => empty("Nobody is connected", "Clients appear here as soon as they connect.", h("a.button", { href: href("") }, "How to connect")),
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());
@@ -58,7 +59,7 @@ export function connection(ctx) {
       if (!c) return [h("h1", name), h("p.quiet", state.error ? state.error.message : "Loading…")];
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("connections") }, "Connections")),
-        h("div.pagehead", h("h1", clientName(c) || name), stateMark(c.state), c.ssl && badge("TLS", "good"), h("span.grow"), button("Close", async () => (await close([c])) && go(href("connections")), { kind: "danger" })),
+        h("div.pagehead.object", h("h1", clientName(c) || name), stateMark(c.state), c.ssl && badge("TLS", "good"), h("span.grow"), button("Close", async () => (await close([c])) && go(href("connections")), { kind: "danger" })),
         h("div.figures", figure("From client", byteRate(c.recv_oct_details?.rate ?? 0), bytes(c.recv_oct)), figure("To client", byteRate(c.send_oct_details?.rate ?? 0), bytes(c.send_oct)), figure("Channels", number(c.channels)), figure("Heartbeat", c.timeout ? `${c.timeout} s` : "off")),
         card("Data rates", chart({ id: `c-${name}`, label: "Data rates", format: byteRate, series: [["From client", "recv_oct"], ["To client", "send_oct"]].map(([label, key], i) => ({ name: label, color: i + 1, points: samples(c[`${key}_details`], "rate") })) })),
         card("Channels", state.channels.length ? channelTable(state.channels) : h("p.quiet", "No channel is open.")),
@@ -71,6 +72,6 @@ export function connection(ctx) {
 }
 
 export function channelTable(list) {
-  return h("div.scroll", h("table.plain", h("thead", h("tr", ["Channel", "Mode", "Prefetch", "Unacked", "Unconfirmed", "Consumers"].map((label) => h("th", { scope: "col", key: label }, label)))),
+  return h("div.scroll", h("table.plain", h("thead", h("tr", ["Channel", "Mode", "Prefetch", "Unacked", "Unconfirmed", "Consumers"].map(heading))),
     h("tbody", list.map((ch) => h("tr", { key: ch.name }, h("td", h("a", { href: href("channels", ch.name) }, `#${ch.number}`)), h("td", [ch.confirm && badge("confirm"), ch.transactional && badge("tx")]), h("td.num", ch.prefetch_count || ch.global_prefetch_count ? number(ch.prefetch_count || ch.global_prefetch_count) : "unlimited"), h("td.num", number(ch.messages_unacknowledged)), h("td.num", number(ch.messages_unconfirmed)), h("td.num", number(ch.consumer_count)))))));
 }

@@ -4,10 +4,11 @@ import { h } from "../dom.js";
 import { path, post, del } from "../api.js";
 import { go, href, setQuery } from "../router.js";
 import { plural, rate } from "../format.js";
-import { attempt, button, card, confirmDestroy, empty, facts, field, formDialog, tabs, toast } from "../ui.js";
+import { attempt, button, card, confirmDestroy, empty, facts, field, formDialog, tabs, toast, heading } from "../ui.js";
 import { chart, samples } from "../chart.js";
 import { argumentEditor, argumentList, argumentsOf } from "../arguments.js";
 import { exchangeMarks, shownName } from "./exchanges.js";
+import { exchangeMap } from "../map.js";
 import { publishForm } from "../publish.js";
 import { refresh } from "../live.js";
 
@@ -21,6 +22,7 @@ export function exchange(ctx) {
   ctx.watch(url + "/bindings/source", (data) => (state.source = data));
   ctx.watch(url + "/bindings/destination", (data) => (state.destination = data));
   const publish = publishForm(ctx, { vhost, exchange: real, key: "" });
+  const map = exchangeMap(ctx, vhost, state, shownName);
   const builtIn = !real || real.startsWith("amq.");
   const add = () => formDialog(`Bind to ${shownName(real)}`, { type: "q", to: "", key: "", arguments: [] }, (v, set, redraw) => [
     field("To", v.type, set("type"), { kind: "select", options: [["q", "Queue"], ["e", "Exchange"]] }), field(v.type === "q" ? "Queue" : "Exchange", v.to, set("to"), { id: "f-to", required: true, autofocus: true }), field("Routing key", v.key, set("key")), argumentEditor(v.arguments, "binding", redraw),
@@ -34,7 +36,7 @@ export function exchange(ctx) {
     await attempt(() => del(path("bindings", vhost, "e", b.source || "amq.default", b.destination_type === "queue" ? "q" : "e", b.destination, b.properties_key)), "Unbound");
     refresh("/api/exchanges");
   };
-  const table = (list, from) => h("div.scroll", h("table.plain", h("thead", h("tr", [from ? "From" : "To", "Routing key", "Arguments", ""].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
+  const table = (list, from) => h("div.scroll", h("table.plain", h("thead", h("tr", [from ? "From" : "To", "Routing key", "Arguments", ""].map(heading))),
     h("tbody", list.slice(0, 500).map((b) => h("tr", { key: `${b.source}|${b.destination_type}|${b.destination}|${b.properties_key}` },
       h("td", from ? h("a", { href: href("exchanges", vhost, b.source || "amq.default") }, shownName(b.source)) : h("a", { href: href(b.destination_type === "queue" ? "queues" : "exchanges", vhost, b.destination) }, `${b.destination_type} ${b.destination}`)),
       h("td", h("code", b.routing_key)), h("td", argumentList(b.arguments)), h("td", b.source && button("Unbind", () => unbind(b), { small: true })))))), list.length > 500 && h("p.quiet", `The first 500 of ${plural(list.length, "binding")}.`));
@@ -53,16 +55,17 @@ export function exchange(ctx) {
         bindings: () => [h("div.toolbar", h("span.quiet", plural(state.source.length, "binding")), h("span.grow"), real && button("Add binding", add, { kind: "primary" })),
           !real ? h("p", "Every queue is bound to the default exchange by its own name.") : state.source.length ? table(state.source, false) : empty("Nothing is bound", "Messages published here reach no queue.", button("Add binding", add, { kind: "primary" })),
           state.destination.length > 0 && [h("h2", "Fed by"), table(state.destination, true)]],
+        map: () => (real ? map() : h("p", "Every queue is bound to the default exchange by its own name.")),
         publish: () => publish.draw(),
       }[state.tab];
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("exchanges") }, "Exchanges"), " / ", h("span", vhost)),
-        h("div.pagehead", h("h1", shownName(real)), exchangeMarks(x), h("span.grow"), h("a.button", { href: href("route", { vhost, exchange: real }) }, "Test routes"),
+        h("div.pagehead.object", h("h1", shownName(real)), exchangeMarks(x), h("span.grow"), h("a.button", { href: href("route", { vhost, exchange: real }) }, "Test routes"),
           button("Delete", async () => {
             if (!(await confirmDestroy(`Delete ${name}?`, [`${plural(state.source.length + state.destination.length, "binding")} will go with it.`], "Delete exchange", state.source.length ? name : undefined))) return;
             if (await attempt(() => del(url), `Exchange ${name} is gone`)) go(href("exchanges"));
           }, { kind: "danger", why: builtIn ? "Built-in exchanges stay" : undefined })),
-        tabs([["overview", "Overview"], ["bindings", "Bindings", state.source.length], ["publish", "Publish"]], state.tab, (tab) => setQuery({ tab: tab === "overview" ? undefined : tab })),
+        tabs([["overview", "Overview"], ["bindings", "Bindings", state.source.length], ["map", "Map"], ["publish", "Publish"]], state.tab, (tab) => setQuery({ tab: tab === "overview" ? undefined : tab })),
         h("div", { role: "tabpanel", "aria-labelledby": `tab-${state.tab}`, key: state.tab }, body()),
       ];
     },

@@ -13,7 +13,7 @@ export const TYPES = ["direct", "fanout", "topic", "headers", "x-consistent-hash
 export const shownName = (name) => name || "(default)";
 
 export function exchangeMarks(exchange) {
-  return h("span.marks", exchange.durable && badge("D", "", "durable"), exchange.auto_delete && badge("AD", "", "deleted when its last binding goes"), exchange.internal && badge("I", "", "internal: clients cannot publish to it"),
+  return h("span.marks", exchange.durable === false && badge("transient", "", "gone after a restart"), exchange.auto_delete && badge("auto-delete", "", "deleted when its last binding goes"), exchange.internal && badge("internal", "", "clients cannot publish to it"),
     exchange.arguments?.["alternate-exchange"] && badge("AE", "", `alternate exchange: ${exchange.arguments["alternate-exchange"]}`), exchange.policy && badge(exchange.policy, "accent", `policy ${exchange.policy}`));
 }
 
@@ -27,7 +27,7 @@ export function exchanges(ctx) {
       { id: "name", label: "Name", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("exchanges", row.vhost, row.name || "amq.default") }, shownName(row.name)) },
       { id: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost },
       { id: "type", label: "Type", sort: "type", cell: (row) => row.type },
-      { id: "features", label: "Features", cell: exchangeMarks },
+      { id: "features", minor: true, label: "Features", cell: exchangeMarks },
       { id: "in", label: "In", sort: "message_stats.publish_in_details.rate", num: true, cell: (row) => rate(row.message_stats?.publish_in_details?.rate ?? 0) },
       { id: "out", label: "Out", sort: "message_stats.publish_out_details.rate", num: true, cell: (row) => rate(row.message_stats?.publish_out_details?.rate ?? 0) },
     ],
@@ -44,6 +44,7 @@ export function exchanges(ctx) {
       },
     }],
     create: () => button("New exchange", () => create(ctx), { kind: "primary" }),
+    words: ["-name:amq.*", "type:topic", "is:durable", "in>0", "out=0"],
     none: () => empty("No exchanges", "This virtual host has none."),
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());

@@ -2,6 +2,7 @@
 // says how to connect.
 
 import { h } from "../dom.js";
+import { path } from "../api.js";
 import { href } from "../router.js";
 import { bytes, duration, number, plural, rate, short } from "../format.js";
 import { badge, card, code, figure, icon, meter, notice, tabs } from "../ui.js";
@@ -21,6 +22,10 @@ export function home(ctx) {
   };
   follow();
   if (ctx.may("monitoring")) ctx.watch("/api/nodes", (data) => (state.nodes = data));
+  for (const [name, sort] of [["deepest", "messages_ready"], ["busiest", "message_stats.publish_details.rate"]]) {
+    const from = ctx.vhost() ? path("queues", ctx.vhost()) : "/api/queues";
+    ctx.watch(`${from}?page=1&page_size=5&sort=${sort}&sort_reverse=true&columns=name,vhost,${sort}`, (data) => (state[name] = data.items));
+  }
   ctx.watch("/api/console/attention", (data) => (state.attention = data));
   return { draw: () => draw(ctx, state, (range) => {
     state.range = range;
@@ -47,10 +52,13 @@ function draw(ctx, state, setRange) {
       h("a.figure", { href: href("connections") }, h("span.label", "Connections"), h("strong", number(objects.connections ?? 0)), h("span.sub", plural(objects.channels ?? 0, "channel"))),
       h("a.figure", { href: href("queues") }, h("span.label", "Queues"), h("strong", number(objects.queues ?? 0)), h("span.sub", plural(objects.consumers ?? 0, "consumer")))),
     objects.queues === 0 && firstSteps(ctx, state),
-    h("div.pagehead", h("h2", "Throughput and depth"), h("div.segmented", { role: "group", "aria-label": "Time range" }, RANGES.map(([seconds, label]) => h("button", { key: seconds, type: "button", "aria-pressed": String(seconds === state.range), onclick: () => setRange(seconds) }, label)))),
-    h("div.columns",
-      card("Message rates", chart({ id: "rates", label: "Message rates", format: rate, series: [["Publish", "publish"], ["Confirm", "confirm"], ["Deliver", "deliver_get"], ["Ack", "ack"], ["Redeliver", "redeliver"], ["Unroutable", "return_unroutable"]].map(([name, key], i) => ({ name, color: i + 1, points: samples(stats[`${key}_details`], "rate") })) })),
-      card("Queued messages", chart({ id: "depth", label: "Queued messages", format: short, series: [["Ready", "messages_ready"], ["Unacked", "messages_unacknowledged"], ["Total", "messages"]].map(([name, key], i) => ({ name, color: i + 1, points: samples(totals[`${key}_details`]) })) }))),
+    h("div.pagehead.section", h("h2", "Throughput and depth"), h("div.segmented", { role: "group", "aria-label": "Time range" }, RANGES.map(([seconds, label]) => h("button", { key: seconds, type: "button", "aria-pressed": String(seconds === state.range), onclick: () => setRange(seconds) }, label)))),
+    h("div.columns.even",
+      card("Message rates", chart({ id: "rates", label: "Message rates", format: rate, series: [["Publish", "publish"], ["Confirm", "confirm"], ["Deliver", "deliver_get"], ["Ack", "ack"], ["Redeliver", "redeliver"], ["Returned", "return_unroutable"], ["Dropped", "drop_unroutable"]].map(([name, key], i) => ({ name, color: (i % 6) + 1, points: samples(stats[`${key}_details`], "rate") })) })),
+      card("Queued messages", chart({ id: "depth", label: "Queued messages", format: short, series: [["Ready", "messages_ready"], ["Unacked", "messages_unacknowledged"]].map(([name, key], i) => ({ name, color: i + 1, points: samples(totals[`${key}_details`]) })) }))),
+    objects.queues > 0 && h("div.columns.even",
+      ranking("Deepest queues", state.deepest, "messages_ready", number, "No queue holds messages."),
+      ranking("Busiest queues", state.busiest, "message_stats.publish_details.rate", rate, "Nothing is being published to any queue.")),
     nodes.map((node) => card(node.name, { key: node.name, aside: h("a", { href: href("node") }, "Details") },
       h("div.meters",
         meter("Memory", node.mem_used, node.mem_limit, bytes, node.mem_alarm ? "bad" : ""),
@@ -64,7 +72,17 @@ function attentionCards(attention) {
   if (!attention) return null;
   if (!attention.items.length) return h("div.attention.calm", { role: "status" }, icon("ok"), h("div", h("strong", "Nothing needs attention"), h("p.quiet", "No alarms, no growing queues, no stuck consumers, nothing unroutable.")));
   return h("ul.attention", { "aria-label": "What needs attention" }, attention.items.map((item) => h("li", { key: item.kind + (item.name ?? ""), class: item.severity },
-    icon("warn"), h("div", h("strong", item.title), h("p", item.detail)), item.page ? h("a.button.small", { href: href(item.page, item.page === "queues" ? { sort: "messages_ready", reverse: "true" } : {}) }, "Show") : null)));
+    icon("warn"), h("div", h("strong", item.title), h("p", item.detail)), item.page ? h("a.button.small", { href: href(item.page, item.page === "queues" ? { filter: item.filter, sort: "messages_ready", reverse: "true" } : { filter: item.filter, vhost: item.vhost }) }, "Show") : null)));
+}
+
+/** The first few queues by one figure, with bars to compare. */
+function ranking(title, rows, field, format, none) {
+  const value = (row) => field.split(".").reduce((at, part) => at?.[part], row) ?? 0;
+  const some = (rows ?? []).filter((row) => value(row) > 0);
+  const peak = Math.max(1, ...some.map(value));
+  return card(title, { aside: h("a", { href: href("queues", { sort: field, reverse: "true" }) }, "All queues") }, !rows ? h("p.quiet", "…") : !some.length ? h("p.quiet", none) :
+    h("ol.rank", some.map((row) => h("li", { key: `${row.vhost}|${row.name}` }, h("a.name", { href: href("queues", row.vhost, row.name), title: `${row.name} in ${row.vhost}` }, row.name, h("span.quiet", ` ${row.vhost}`)),
+      h("div.bar", { "aria-hidden": "true" }, h("i", { vars: { "--share": (value(row) / peak).toFixed(3) } })), h("span.num", format(value(row)))))));
 }
 
 function firstSteps(ctx, state) {

@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { path, put, del } from "../api.js";
 import { number } from "../format.js";
-import { attempt, button, card, confirmDestroy, field, formDialog, notice, toast } from "../ui.js";
+import { attempt, button, card, confirmDestroy, field, formDialog, notice, toast, heading } from "../ui.js";
 import { refresh } from "../live.js";
 
 const KINDS = { vhost: { title: "Virtual hosts", url: "vhost-limits", names: ["max-connections", "max-queues"], key: "vhost" }, user: { title: "Users", url: "user-limits", names: ["max-connections", "max-channels"], key: "user" } };
@@ -23,8 +23,8 @@ export function limits(ctx) {
   });
   return {
     draw: () => [h("h1", "Limits"), state.error && notice("warn", state.error), Object.entries(KINDS).map(([id, kind]) => card(kind.title, { key: id, aside: button("Set a limit", () => add(kind), { small: true, kind: "primary", why: admin }) },
-      !state[id] ? h("p.quiet", "…") : !state[id].length ? h("p.quiet", "No limits.") : h("table.plain", h("thead", h("tr", ["Name", "Limit", "Value", ""].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
-        h("tbody", state[id].flatMap((entry) => Object.entries(entry.value).map(([name, value]) => h("tr", { key: entry[kind.key] + name }, h("td", entry[kind.key]), h("td", name), h("td.num", number(value)),
+      !state[id] ? h("p.quiet", "…") : !state[id].length ? h("p.quiet", "No limits.") : h("table.plain", h("thead", h("tr", ["Name", "Limit", "Value", ""].map(heading))),
+        h("tbody", state[id].flatMap((entry) => Object.entries(entry.value).map(([name, value]) => h("tr", { key: entry[kind.key] + name }, h("td", entry[kind.key]), h("td", name), h("td", number(value)),
           h("td", button("Lift", async () => {
             if (!(await confirmDestroy("Lift this limit?", [`${entry[kind.key]}: ${name} is no longer limited to ${number(value)}.`], "Lift"))) return;
             await attempt(() => del(path(kind.url, entry[kind.key], name)), "Lifted");

@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { path } from "../api.js";
 import { bytes, duration, number } from "../format.js";
-import { badge, card, facts, figure, meter, notice } from "../ui.js";
+import { badge, card, facts, figure, meter, notice, heading } from "../ui.js";
 import { chart, samples } from "../chart.js";
 
 export function node(ctx) {
@@ -25,7 +25,7 @@ export function node(ctx) {
         n.mem_used_details?.samples && card("Memory over time", chart({ id: "node-memory", label: "Memory", format: bytes, series: [{ name: "Used", color: 1, points: samples(n.mem_used_details) }], limits: [{ name: "watermark", value: n.mem_limit }] })),
         h("div.columns",
           card("Facts", facts([["Version", `${o.product_name ?? ""} ${o.product_version ?? ""}`], ["RabbitMQ API level", n.rabbitmq_version ?? o.rabbitmq_version], ["Process", n.os_pid], ["Data directory", h("code", n.db_dir ?? "–")], ["Durability", o.durability ?? "fsync"], ["Configuration", (n.config_files ?? []).join(", ") || "none"], ["Logs", (n.log_files ?? []).join(", ") || "–"]])),
-          card("Listeners", h("table.plain", h("thead", h("tr", ["Protocol", "Address", "Port", "TLS"].map((label) => h("th", { scope: "col", key: label }, label)))), h("tbody", (o.listeners ?? []).map((l) => h("tr", { key: l.protocol + l.port }, h("td", l.protocol), h("td", h("code", l.ip_address)), h("td.num", String(l.port)), h("td", l.tls ? "yes" : "no"))))))),
+          card("Listeners", h("table.plain", h("thead", h("tr", ["Protocol", "Address", "Port", "TLS"].map(heading))), h("tbody", (o.listeners ?? []).map((l) => h("tr", { key: l.protocol + l.port }, h("td", l.protocol), h("td", h("code", l.ip_address)), h("td.num", String(l.port)), h("td", l.tls ? "yes" : "no"))))))),
         state.memory && typeof state.memory === "object" && card("Where memory goes", h("dl.bars", Object.entries(state.memory).filter(([key, value]) => typeof value === "number" && value > 0 && key !== "strategy").sort((a, b) => b[1] - a[1]).map(([key, value]) => h("div", { key }, h("dt", key.replaceAll("_", " ")), h("dd", bytes(value), h("div.bar", h("i", { vars: { "--share": Math.min(1, value / n.mem_used).toFixed(3) } }))))))),
       ]);
     },

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { path, put, del, post } from "../api.js";
 import { setQuery } from "../router.js";
 import { number, plural } from "../format.js";
-import { attempt, badge, button, confirmDestroy, dialog, empty, field, formDialog, notice, tabs, toast } from "../ui.js";
+import { attempt, badge, button, confirmDestroy, dialog, empty, field, formDialog, notice, tabs, toast, heading } from "../ui.js";
 import { argumentEditor, argumentList, argumentsOf, rowsOf } from "../arguments.js";
 import { refresh } from "../live.js";
 
@@ -20,21 +20,30 @@ export function policies(ctx) {
   const edit = (old, start = {}) => {
     const values = { vhost: old?.vhost ?? (ctx.vhost() || ctx.vhosts()[0] || "/"), name: old?.name ?? "", pattern: old?.pattern ?? start.pattern ?? "", apply: old?.["apply-to"] ?? "all", priority: String(old?.priority ?? 0), definition: rowsOf(old?.definition), preview: null };
     const body = (v) => ({ pattern: v.pattern, "apply-to": v.apply, priority: Number(v.priority), definition: argumentsOf(v.definition) });
-    return formDialog(old ? `Change ${old.name}` : `New ${state.tab === "operator" ? "operator policy" : "policy"}`, values, (v, set, redraw) => [
+    let timer = 0;
+    const look = (v, redraw) => {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        if (!v.pattern) v.preview = null;
+        else {
+          try {
+            v.preview = await post("/api/console/policies/preview", { vhost: v.vhost, name: v.name || "(new)", kind: kind(), ...body(v) });
+          } catch (error) {
+            v.preview = { error: error.message };
+          }
+        }
+        redraw();
+      }, 250);
+    };
+    const first = (v, redraw) => { if (v.pattern && !v.preview) look(v, redraw); };
+    return formDialog(old ? `Change ${old.name}` : `New ${state.tab === "operator" ? "operator policy" : "policy"}`, values, (v, set, redraw) => h("div", { oninput: () => look(v, redraw), onclick: () => look(v, redraw), hook: { mount: () => first(v, redraw) } },
       field("Virtual host", v.vhost, set("vhost"), { kind: "select", id: "policy-vhost", options: ctx.vhosts().length ? ctx.vhosts() : [v.vhost], disabled: !!old }),
       field("Name", v.name, set("name"), { required: true, disabled: !!old, id: "policy-name", autofocus: !old }),
       field("Pattern", v.pattern, set("pattern"), { required: true, id: "policy-pattern", hint: "A regular expression over names, not anchored: ^orders\\. for all that begin so." }),
       h("div.columns", field("Applies to", v.apply, set("apply"), { kind: "select", id: "policy-apply", options: APPLY }), field("Priority", v.priority, set("priority"), { kind: "number", id: "policy-priority", hint: "The highest that matches wins." })),
       argumentEditor(v.definition, "policy", redraw, "Definition"),
-      h("div.actions", button("Preview", async () => {
-        try {
-          v.preview = await post("/api/console/policies/preview", { vhost: v.vhost, name: v.name, kind: kind(), ...body(v) });
-        } catch (error) {
-          v.preview = { error: error.message };
-        }
-        redraw();
-      })), preview(v.preview),
-    ], async (v) => {
+      preview(v.preview)),
+    async (v) => {
       await put(path(kind(), v.vhost, v.name), body(v));
       toast(`Policy ${v.name} is in force`);
       refresh("/api/");
@@ -55,7 +64,7 @@ export function policies(ctx) {
         h("p.quiet", "A policy sets arguments of all queues and exchanges whose names match, at once and without redeclaring anything. Operator policies set limits users cannot lift."),
         ctx.may("administrator") && tabs([["policies", "Policies", state.policies?.length], ["operator", "Operator policies", state.operator?.length]], state.tab, (tab) => { state.tab = tab; ctx.redraw(); }),
         state.error ? notice("warn", state.error) : !list ? h("p.quiet", "Loading…") : !list.length ? empty("No policies", "Set limits, time to live or dead-lettering for many queues with one entry.", button("New policy", () => edit(null), { kind: "primary", why })) :
-          h("div.scroll", h("table.plain", h("thead", h("tr", ["Name", "Virtual host", "Pattern", "Applies to", "Definition", "Priority", ""].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
+          h("div.scroll", h("table.plain", h("thead", h("tr", ["Name", "Virtual host", "Pattern", "Applies to", "Definition", "Priority", ""].map(heading))),
             h("tbody", list.map((p) => h("tr", { key: `${p.vhost}|${p.name}` }, h("td", p.name), h("td", p.vhost), h("td", h("code", p.pattern)), h("td", p["apply-to"]), h("td", argumentList(p.definition)), h("td.num", number(p.priority)),
               h("td", button("Change", () => edit(p), { small: true, why }), " ", button("Delete", async () => {
                 if (!(await confirmDestroy(`Delete policy ${p.name}?`, [`Queues and exchanges matching ${p.pattern} fall back to the next policy, or to their own arguments, at once.`], "Delete policy"))) return;
@@ -72,7 +81,7 @@ function preview(result) {
   if (result.error) return notice("bad", result.error);
   return h("div.previewed", { role: "status" },
     h("p", h("strong", plural(result.matched, "object")), ` ${result.matched === 1 ? "matches" : "match"}; `, h("strong", number(result.changed.length < result.changed_total ? result.changed_total : result.changed.length)), " would change."),
-    result.changed.length > 0 && h("div.scroll", h("table.plain", h("thead", h("tr", ["Object", "Policy now", "Key", "Before", "After"].map((label) => h("th", { scope: "col", key: label }, label)))),
+    result.changed.length > 0 && h("div.scroll", h("table.plain", h("thead", h("tr", ["Object", "Policy now", "Key", "Before", "After"].map(heading))),
       h("tbody", result.changed.flatMap((c) => (c.changes.length ? c.changes : [{ key: "–", before: null, after: null }]).map((change) => h("tr", { key: c.kind + c.name + change.key }, h("td", `${c.kind} ${c.name}`), h("td", c.policy ?? "none"), h("td", h("code", change.key)), h("td", h("code", JSON.stringify(change.before ?? null))), h("td", h("code", JSON.stringify(change.after ?? null))))))))),
     result.shadowed_by?.length > 0 && notice("warn", `For some objects a policy of higher priority wins: ${result.shadowed_by.join(", ")}.`));
 }

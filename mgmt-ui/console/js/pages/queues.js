@@ -1,7 +1,7 @@
 // All queues: depth, rates, consumers, state; create, purge and delete many at once.
 
 import { h } from "../dom.js";
-import { path, put, del } from "../api.js";
+import { path, post, put, del } from "../api.js";
 import { href, setQuery } from "../router.js";
 import { bytes, number, plural, rate } from "../format.js";
 import { List } from "../table.js";
@@ -9,16 +9,17 @@ import { attempt, badge, button, confirmDestroy, empty, field, formDialog, state
 import { argumentEditor, argumentsOf } from "../arguments.js";
 import { refresh } from "../live.js";
 
-const FIELDS = "name,vhost,type,durable,auto_delete,exclusive,arguments,state,policy,messages,messages_ready,messages_unacknowledged,message_bytes,consumers,message_stats.publish_details.rate,message_stats.deliver_get_details.rate,message_stats.ack_details.rate,idle_since";
+const FIELDS = "name,vhost,type,durable,auto_delete,exclusive,arguments,state,policy,messages,messages_ready,messages_unacknowledged,message_bytes,consumers,message_stats.publish_details.rate,message_stats.deliver_get_details.rate,message_stats.ack_details.rate,idle_since,paused";
 const rates = (row, name) => row.message_stats?.[`${name}_details`]?.rate ?? 0;
 
 /** The small marks of a queue: what it was declared as. */
 export function features(queue) {
   const marks = [];
-  if (queue.durable) marks.push(["D", "durable"]);
-  if (queue.auto_delete) marks.push(["AD", "deleted when its last consumer goes"]);
-  if (queue.exclusive) marks.push(["Excl", "used by one connection only"]);
-  const names = { "x-message-ttl": "TTL", "x-expires": "Exp", "x-max-length": "Lim", "x-max-length-bytes": "Lim B", "x-overflow": "Ovfl", "x-dead-letter-exchange": "DLX", "x-dead-letter-routing-key": "DLK", "x-max-priority": "Pri", "x-single-active-consumer": "SAC", "x-delivery-limit": "DL" };
+  if (!queue.durable) marks.push(["transient", "gone after a restart"]);
+  if (queue.type && queue.type !== "classic") marks.push([queue.type, `type ${queue.type}`]);
+  if (queue.auto_delete) marks.push(["auto-delete", "deleted when its last consumer goes"]);
+  if (queue.exclusive) marks.push(["exclusive", "used by one connection only"]);
+  const names = { "x-message-ttl": "TTL", "x-expires": "expires", "x-max-length": "limit", "x-max-length-bytes": "limit B", "x-overflow": "overflow", "x-dead-letter-exchange": "DLX", "x-dead-letter-routing-key": "DLK", "x-max-priority": "priority", "x-single-active-consumer": "SAC", "x-delivery-limit": "delivery limit" };
   for (const [argument, label] of Object.entries(names)) if (argument in (queue.arguments ?? {})) marks.push([label, `${argument}: ${queue.arguments[argument]}`]);
   return h("span.marks", marks.map(([label, title]) => badge(label, "", title)), queue.policy && badge(queue.policy, "accent", `policy ${queue.policy}`), queue.internal && badge("internal"));
 }
@@ -34,8 +35,9 @@ export function queues(ctx) {
       { id: "name", label: "Name", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("queues", row.vhost, row.name) }, row.name) },
       { id: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost },
       { id: "type", label: "Type", sort: "type", off: true, cell: (row) => row.type },
-      { id: "features", label: "Features", cell: features },
-      { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.state) },
+      { id: "features", minor: true, label: "Features", cell: features },
+      { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.paused ? "paused" : row.state) },
+      { id: "trend", label: "Depth", trend: (row) => (row.messages_ready ?? 0) + (row.messages_unacknowledged ?? 0) },
       { id: "ready", label: "Ready", sort: "messages_ready", num: true, cell: (row) => number(row.messages_ready ?? 0) },
       { id: "unacked", label: "Unacked", sort: "messages_unacknowledged", num: true, cell: (row) => number(row.messages_unacknowledged ?? 0) },
       { id: "bytes", label: "Size", sort: "message_bytes", num: true, off: true, cell: (row) => bytes(row.message_bytes ?? 0) },
@@ -45,10 +47,13 @@ export function queues(ctx) {
       { id: "ack", label: "Ack", sort: "message_stats.ack_details.rate", num: true, off: true, cell: (row) => rate(rates(row, "ack")) },
     ],
     actions: [
+      { label: "Pause", run: (rows) => hold(rows, true) },
+      { label: "Resume", run: (rows) => hold(rows, false) },
       { label: "Purge", run: (rows) => bulk("Purge", rows, (row) => del(path("queues", row.vhost, row.name, "contents"))) },
       { label: "Delete", kind: "danger", run: (rows) => bulk("Delete", rows, (row) => del(path("queues", row.vhost, row.name))) },
     ],
     create: () => button("New queue", () => createQueue(ctx), { kind: "primary" }),
+    words: ["ready>1000", "no:consumers", "type:quorum", "policy:*", "in>0", "is:paused"],
     none: () => empty("No queues yet", "A queue keeps messages until a consumer takes them. Clients usually declare their own; you can also make one here.", button("New queue", () => createQueue(ctx), { kind: "primary" })),
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());
@@ -64,12 +69,21 @@ export function queues(ctx) {
   };
 }
 
+async function hold(rows, paused) {
+  if (paused && rows.length > 1 && !(await confirmDestroy(`Pause ${plural(rows.length, "queue")}?`, ["Their consumers get nothing until they are resumed, or the broker is restarted.", `${plural(rows.reduce((n, row) => n + (row.consumers ?? 0), 0), "consumer")} will wait.`], "Pause"))) return false;
+  return attempt(async () => {
+    for (const row of rows) await post(path("console", "queues", row.vhost, row.name, "delivery"), { paused });
+    refresh("/api/");
+  }, `${paused ? "Paused" : "Resumed"} ${plural(rows.length, "queue")}`);
+}
+
 async function bulk(verb, rows, one) {
   const ready = rows.reduce((sum, row) => sum + (row.messages_ready ?? 0), 0);
   const unacked = rows.reduce((sum, row) => sum + (row.messages_unacknowledged ?? 0), 0);
   const consumers = rows.reduce((sum, row) => sum + (row.consumers ?? 0), 0);
   const lines = [`${plural(rows.length, "queue")}: ${rows.slice(0, 5).map((row) => row.name).join(", ")}${rows.length > 5 ? " …" : ""}`, `${plural(ready, "ready message")} will be gone for good.`];
-  if (verb === "Delete") lines.push(`${plural(unacked, "unacked message")} will be gone too; ${plural(consumers, "consumer")} will be cancelled.`);
+  if (verb === "Delete" && unacked) lines.push(`${plural(unacked, "unacked message")} will be gone too.`);
+  if (verb === "Delete" && consumers) lines.push(`${plural(consumers, "consumer")} will be cancelled.`);
   if (!(await confirmDestroy(`${verb} ${plural(rows.length, "queue")}?`, lines, verb, rows.length > 1 || ready > 0 ? String(rows.length > 1 ? rows.length : rows[0].name) : undefined))) return false;
   let failed = 0;
   let reason = "";

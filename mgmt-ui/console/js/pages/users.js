@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { path, put, del } from "../api.js";
 import { go, href } from "../router.js";
-import { attempt, badge, button, card, confirmDestroy, empty, facts, field, formDialog, notice, toast } from "../ui.js";
+import { attempt, badge, button, card, confirmDestroy, empty, facts, field, formDialog, notice, toast, heading } from "../ui.js";
 import { refresh } from "../live.js";
 import { plural } from "../format.js";
 
@@ -18,7 +18,7 @@ export function users(ctx) {
   return {
     draw: () => [
       h("div.pagehead", h("h1", "Users"), h("span.grow"), button("New user", () => edit(), { kind: "primary", why: ctx.may("administrator") ? undefined : "Needs the administrator tag" })),
-      error ? notice("warn", error) : !list ? h("p.quiet", "Loading…") : h("div.scroll", h("table.plain", h("thead", h("tr", ["Name", "Tags", "Password", "Limits", ""].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
+      error ? notice("warn", error) : !list ? h("p.quiet", "Loading…") : h("div.scroll", h("table.plain", h("thead", h("tr", ["Name", "Tags", "Password", "Limits", ""].map(heading))),
         h("tbody", list.map((u) => h("tr", { key: u.name }, h("td", h("a", { href: href("users", u.name) }, u.name)), h("td", tagsOf(u).map((tag) => badge(tag, tag === "administrator" ? "accent" : ""))), h("td", u.password_hash ? "set" : h("span.quiet", "none: no login by password")), h("td", Object.entries(u.limits ?? {}).map(([k, v]) => badge(`${k} ${v}`))),
           h("td", button("Delete", () => remove(u), { small: true, kind: "danger", why: u.name === ctx.user.name ? "That is you" : undefined }))))))),
     ],
@@ -66,12 +66,12 @@ export function user(ctx) {
       if (!u) return [h("h1", name), state.error ? empty("Not here", state.error.message, h("a.button", { href: href("users") }, "All users")) : h("p.quiet", "Loading…")];
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("users") }, "Users")),
-        h("div.pagehead", h("h1", name), tagsOf(u).map((tag) => badge(tag)), h("span.grow"), button("Change", () => edit(u)), button("Delete", () => remove(u, () => go(href("users"))), { kind: "danger", why: name === ctx.user.name ? "That is you" : undefined })),
-        card("Facts", facts([["Password", u.password_hash ? `set (${u.hashing_algorithm})` : "none"], ["Limits", Object.entries(u.limits ?? {}).map(([k, v]) => `${k} ${v}`).join(", ") || "none"]])),
+        h("div.pagehead.object", h("h1", name), tagsOf(u).map((tag) => badge(tag)), h("span.grow"), button("Change", () => edit(u)), button("Delete", () => remove(u, () => go(href("users"))), { kind: "danger", why: name === ctx.user.name ? "That is you" : undefined })),
+        card("Facts", facts([["Password", u.password_hash ? `set (${hashing(u.hashing_algorithm)})` : "none"], ["Limits", Object.entries(u.limits ?? {}).map(([k, v]) => `${k} ${v}`).join(", ") || "none"]])),
         card("Permissions", permissionTable(ctx, state.permissions, { user: name })),
         card("May it?", h("p.quiet", "Type the name of a queue or exchange to see what this user may do with it."),
           h("div.columns", field("Virtual host", tester.vhost, (v) => { tester.vhost = v; ctx.redraw(); }, { kind: "select", id: "tester-vhost", options: ctx.vhosts().length ? ctx.vhosts() : ["/"] }), field("Name", tester.name, (v) => { tester.name = v; ctx.redraw(); }, { id: "tester-name" })), verdict(state.permissions, tester)),
-        state.topics.length > 0 && card("Topic permissions", h("div.scroll", h("table.plain", h("thead", h("tr", ["Virtual host", "Exchange", "Write", "Read"].map((label) => h("th", { scope: "col", key: label }, label)))), h("tbody", state.topics.map((t) => h("tr", { key: t.vhost + t.exchange }, h("td", t.vhost), h("td", t.exchange), h("td", h("code", t.write)), h("td", h("code", t.read)))))))),
+        state.topics.length > 0 && card("Topic permissions", h("div.scroll", h("table.plain", h("thead", h("tr", ["Virtual host", "Exchange", "Write", "Read"].map(heading))), h("tbody", state.topics.map((t) => h("tr", { key: t.vhost + t.exchange }, h("td", t.vhost), h("td", t.exchange), h("td", h("code", t.write)), h("td", h("code", t.read)))))))),
       ];
     },
   };
@@ -104,7 +104,7 @@ export function permissionTable(ctx, list, { user: name, vhost }) {
     refresh("/api/");
   });
   return [
-    list.length ? h("div.scroll", h("table.plain", h("thead", h("tr", [name ? "Virtual host" : "User", "Configure", "Write", "Read", ""].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
+    list.length ? h("div.scroll", h("table.plain", h("thead", h("tr", [name ? "Virtual host" : "User", "Configure", "Write", "Read", ""].map(heading))),
       h("tbody", list.map((p) => h("tr", { key: `${p.user}|${p.vhost}` }, h("td", name ? h("a", { href: href("vhosts", p.vhost) }, p.vhost) : h("a", { href: href("users", p.user) }, p.user)), ...["configure", "write", "read"].map((kind) => h("td", h("code", p[kind]))),
         h("td", button("Change", () => set(p), { small: true }), " ", button("Clear", async () => {
           if (!(await confirmDestroy("Clear these permissions?", [`${p.user} may no longer use ${p.vhost}; ${plural(1, "entry", "entries")} removed.`], "Clear"))) return;
@@ -113,4 +113,10 @@ export function permissionTable(ctx, list, { user: name, vhost }) {
         }, { small: true }))))))) : h("p.quiet", name ? "No virtual host may be used yet." : "Nobody may use it yet."),
     h("div.actions", button("Set permissions", () => set(null), { kind: "primary" })),
   ];
+}
+
+/** The name people know an algorithm by. */
+function hashing(algorithm) {
+  const [, name] = String(algorithm).match(/hashing_(.+)$/) ?? [];
+  return name ? name.toUpperCase().replace(/^SHA(\d)/, "SHA-$1") : algorithm;
 }

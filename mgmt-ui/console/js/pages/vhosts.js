@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { path, put, del } from "../api.js";
 import { go, href } from "../router.js";
 import { number, plural, rate } from "../format.js";
-import { attempt, badge, button, card, confirmDestroy, empty, facts, field, figure, formDialog, toast } from "../ui.js";
+import { attempt, badge, button, card, confirmDestroy, empty, facts, field, figure, formDialog, toast, heading } from "../ui.js";
 import { refresh } from "../live.js";
 import { permissionTable } from "./users.js";
 
@@ -26,7 +26,7 @@ export function vhosts(ctx) {
     draw: () => [
       h("div.pagehead", h("h1", "Virtual hosts"), h("span.grow"), button("New virtual host", create, { kind: "primary", why: admin })),
       error && h("p", error),
-      list && h("div.scroll", h("table.plain", h("thead", h("tr", ["Name", "Description", "Ready", "Unacked", "Publish", "Deliver", ""].map((label) => h("th", { scope: "col", key: label }, label || h("span.sr", "Actions"))))),
+      list && h("div.scroll", h("table.plain", h("thead", h("tr", ["Name", "Description", "Ready", "Unacked", "Publish", "Deliver", ""].map(heading))),
         h("tbody", list.map((v) => h("tr", { key: v.name }, h("td", h("a", { href: href("vhosts", v.name) }, v.name), " ", (v.tags ?? []).map((tag) => badge(tag)), v.tracing && badge("tracing", "warn")), h("td", v.description || h("span.quiet", "–")),
           h("td.num", number(v.messages_ready ?? 0)), h("td.num", number(v.messages_unacknowledged ?? 0)), h("td.num", rate(v.message_stats?.publish_details?.rate ?? 0)), h("td.num", rate(v.message_stats?.deliver_get_details?.rate ?? 0)),
           h("td", button("Delete", () => remove(v), { small: true, kind: "danger", why: admin }))))))),
@@ -54,7 +54,7 @@ export function vhost(ctx) {
       if (!v) return [h("h1", name), state.error ? empty("Not here", state.error.message, h("a.button", { href: href("vhosts") }, "All virtual hosts")) : h("p.quiet", "Loading…")];
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("vhosts") }, "Virtual hosts")),
-        h("div.pagehead", h("h1", name), h("span.grow"),
+        h("div.pagehead.object", h("h1", name), h("span.grow"),
           button("Delete", () => remove(v, () => go(href("vhosts"))), { kind: "danger", why: ctx.may("administrator") ? undefined : "Needs the administrator tag" })),
         h("div.figures", figure("Ready", number(v.messages_ready ?? 0)), figure("Unacked", number(v.messages_unacknowledged ?? 0)), figure("Publish", rate(v.message_stats?.publish_details?.rate ?? 0)), figure("Deliver", rate(v.message_stats?.deliver_get_details?.rate ?? 0))),
         card("Facts", facts([["Description", v.description || "–"], ["Tags", (v.tags ?? []).join(", ") || "–"], ["Default queue type", v.default_queue_type], ["Tracing", v.tracing ? "on" : "off"], ["Protected from deletion", v.protected_from_deletion ? "yes" : "no"]])),
