@@ -8,6 +8,12 @@ import path from 'node:path';
 export async function startBroker() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'warren-console.'));
   const args = ['--data-dir', path.join(folder, 'data'), '--amqp-addr', '127.0.0.1:0', '--management-addr', '127.0.0.1:0', '--prometheus-addr', 'off'];
+  // While working on the console: its files from a folder instead of from the binary.
+  if (process.env.CONSOLE_DIRECTORY) {
+    const config = path.join(folder, 'warren.conf');
+    fs.writeFileSync(config, `management.console_directory = ${process.env.CONSOLE_DIRECTORY}\n`);
+    args.push('--config', config);
+  }
   const child = spawn(process.env.WARREN, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let said = '';
   const url = await new Promise((resolve, reject) => {
@@ -29,8 +35,11 @@ export async function startBroker() {
       return text ? JSON.parse(text) : null;
     },
     async stop() {
+      const gone = new Promise((resolve) => child.on('exit', resolve));
       child.kill('SIGTERM');
-      await new Promise((resolve) => child.on('exit', resolve));
+      const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      await gone;
+      clearTimeout(late);
       fs.rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -1,0 +1,47 @@
+// Every page in both themes, on a desk and on a phone: it draws, has no barriers, and fits.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import { logIn, open, page, broker, scenario } from './suite.mjs';
+
+const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PAGES = ['', 'queues', 'queues/%2F/orders', 'queues/%2F/orders?tab=messages', 'queues/%2F/orders?tab=unacked', 'queues/%2F/orders?tab=consumers', 'queues/%2F/orders?tab=bindings', 'queues/%2F/orders?tab=map', 'queues/%2F/orders?tab=settings', 'queues/%2F/orders?tab=publish',
+  'exchanges', 'exchanges/%2F/shop?tab=bindings', 'exchanges/%2F/shop?tab=map', 'connections', 'channels', 'consumers', 'publish', 'route', 'vhosts', 'vhosts/%2F', 'users', 'users/guest', 'policies', 'limits', 'definitions', 'node'];
+
+scenario('wrong_password_is_refused', async () => {
+  const tab = await page();
+  await tab.goto(broker.url + '/');
+  await tab.fill('#username', 'guest');
+  await tab.fill('#password', 'wrong');
+  await tab.keyboard.press('Enter');
+  await tab.waitForSelector('#login-error:has-text("Login failed")');
+});
+
+scenario('every_page_draws_without_an_error', async () => {
+  const tab = await logIn();
+  for (const address of PAGES) {
+    await open(tab, address);
+    assert.deepEqual(await tab.locator('main .notice.bad').allInnerTexts(), [], address);
+  }
+  assert.deepEqual(tab.errors, []);
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  scenario(`no_barriers_in_the_${colorScheme}_theme`, async () => {
+    for (const width of [1440, 360]) {
+
+      const tab = await logIn({ colorScheme, viewport: { width, height: 900 } });
+      for (const address of PAGES) {
+        await open(tab, address);
+        await tab.evaluate(axe);
+        const found = await tab.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
+        assert.deepEqual(found.violations.map((v) => `${address} at ${width}: ${v.id} ${v.nodes[0].target}`), []);
+        const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert(wider <= 0, `${address} is ${wider} px wider than ${width}`);
+        if (process.env.SCREENSHOTS) await tab.screenshot({ path: `${process.env.SCREENSHOTS}/${address.replace(/\W+/g, '-') || 'overview'}-${colorScheme}-${width}.png` });
+      }
+      await tab.context().close();
+    }
+  });
+}
