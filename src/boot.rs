@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use warren_broker::alarms::{Alarms, Monitor};
+use warren_broker::alarms::Monitor;
 use warren_broker::auth::{DefaultUser, LoopbackUsers, bootstrap};
 use warren_broker::catalog::{Catalog, Definitions};
 use warren_broker::stats::Machine;
@@ -144,14 +144,15 @@ pub(crate) async fn watch_resources(
     monitor: Arc<Monitor>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let (mut sampled, mut next) = (Alarms::default(), Instant::now());
+    let mut next = Instant::now();
     loop {
         if Instant::now() >= next {
-            sampled = monitor.sample();
+            monitor.sample();
             broker.observe_memory(&monitor.latest());
             next = Instant::now() + monitor.next_poll();
         }
-        let mut alarms = sampled;
+        // Not what was sampled here: limits that are changed are looked at at once, elsewhere.
+        let mut alarms = monitor.alarms();
         alarms.disk |= broker.stalled().is_some();
         broker.set_alarms(alarms);
         tokio::select! {

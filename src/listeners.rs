@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 use warren_broker::Broker;
 use warren_broker::alarms::Monitor;
-use warren_mgmt_ui::{Accept, Plain, Router, ServerInfo, TlsAddresses};
+use warren_mgmt_ui::{Accept, Plain, Program, Router, ServerInfo, TlsAddresses};
 
 use crate::config::{Config, ListenAddress, TlsOptions};
 use crate::net::listener::{self, Preface};
@@ -110,12 +110,30 @@ impl Listeners {
         all.map(Arc::clone).collect()
     }
 
+    /// What is served over TLS, by RabbitMQ's name of it, and where.
+    pub(crate) fn tls_listeners(&self) -> Vec<(&'static str, SocketAddr, Arc<TlsServer>)> {
+        let amqp = self.amqp_tls.iter().zip(self.tls.iter().cycle());
+        let http = |protocol, http: &Http| {
+            let (listener, server) = http.tls.as_ref()?;
+            Some((protocol, address(listener)?, Arc::clone(server)))
+        };
+        let web = [
+            http("https", &self.management),
+            http("https/prometheus", &self.prometheus),
+        ];
+        amqp.filter_map(|(listener, server)| {
+            Some(("amqp/ssl", address(listener)?, Arc::clone(server)))
+        })
+        .chain(web.into_iter().flatten())
+        .collect()
+    }
+
     /// Serves AMQP and HTTP until the program stops.
     pub(crate) fn serve(
         self,
         context: &Arc<Context>,
         config: &Config,
-        bound: &Bound,
+        (bound, program): (&Bound, Arc<dyn Program>),
         monitor: Arc<Monitor>,
         stopped: &watch::Receiver<bool>,
     ) {
@@ -141,6 +159,8 @@ impl Listeners {
             tls: bound.tls.clone(),
             prometheus_path: config.prometheus_path.clone(),
             http: config.http.clone(),
+            facts: crate::program::facts(config),
+            program,
         });
         let broker: &Arc<Broker> = &context.broker;
         let api = || warren_mgmt_ui::router(Arc::clone(broker), Arc::clone(&info));

@@ -21,6 +21,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload;
 
 use crate::config::{LogConfig, LogFormat, LogLevel, LogSink};
 
@@ -41,16 +42,35 @@ pub(crate) enum LogError {
 }
 
 /// Installs the sinks of `config` for the whole process. Call once, before anything is logged.
-pub(crate) fn init(config: &LogConfig) -> Result<(), LogError> {
+pub(crate) fn init(config: &LogConfig) -> Result<Levels, LogError> {
     let mut layers: Vec<BoxedLayer> = Vec::new();
+    let mut levels = Levels(Vec::new());
     if let Some(sink) = config.console {
-        layers.push(layer(sink, io::stderr));
+        layers.push(layer(sink, io::stderr, &mut levels));
     }
     if let Some((path, sink)) = &config.file {
-        layers.push(layer(*sink, open(path)?));
+        layers.push(layer(*sink, open(path)?, &mut levels));
     }
     let subscriber = Registry::default().with(layers);
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)
+    match tracing::subscriber::set_global_default(subscriber) {
+        Ok(()) => Ok(levels),
+        Err(_) => Err(LogError::Twice),
+    }
+}
+
+/// The levels of the sinks, which can be changed.
+#[derive(Clone)]
+pub(crate) struct Levels(Vec<reload::Handle<LevelFilter, Registry>>);
+
+impl Levels {
+    /// Has all sinks show this level and above from now on.
+    pub(crate) fn set(&self, level: LogLevel) {
+        for sink in &self.0 {
+            if let Err(error) = sink.reload(filter(level)) {
+                tracing::error!(%error, "the log level stays as it is");
+            }
+        }
+    }
 }
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -63,14 +83,15 @@ fn open(path: &PathBuf) -> Result<Arc<File>, LogError> {
     })
 }
 
-fn layer<W>(sink: LogSink, writer: W) -> BoxedLayer
+fn layer<W>(sink: LogSink, writer: W, levels: &mut Levels) -> BoxedLayer
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(writer);
-    let filter = filter(sink.level);
+    let (filter, level) = reload::Layer::new(filter(sink.level));
+    levels.0.push(level);
     match sink.format {
         LogFormat::Plaintext => layer.event_format(Line).with_filter(filter).boxed(),
         LogFormat::Json => {
@@ -202,7 +223,7 @@ mod tests {
         let layers: Vec<_> = sinks
             .iter()
             .zip(&paths)
-            .map(|(sink, path)| layer(*sink, open(path).unwrap()))
+            .map(|(sink, path)| layer(*sink, open(path).unwrap(), &mut Levels(Vec::new())))
             .collect();
         tracing::subscriber::with_default(Registry::default().with(layers), log);
         paths

@@ -2,6 +2,7 @@
 //!
 //! * `cli`, `config`, `logging`: what it was told and where it speaks;
 //! * `boot`, `server`, `listeners`: opening the broker, listening, start-up message, shutdown;
+//! * `program`: what the management API may know and ask of all that;
 //! * `log_tool`: `warren log`, for a data directory at rest;
 //! * `tls`: keys and certificates;
 //! * `net`: sockets and buffers; `connection`: the protocol as a state machine.
@@ -15,6 +16,7 @@ mod listeners;
 mod log_tool;
 mod logging;
 mod net;
+mod program;
 mod server;
 mod tls;
 
@@ -35,15 +37,18 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return error.report(),
     };
-    if let Err(error) = logging::init(&config.log) {
-        eprintln!("warren: {error}");
-        return ExitCode::FAILURE;
-    }
+    let levels = match logging::init(&config.log) {
+        Ok(levels) => levels,
+        Err(error) => {
+            eprintln!("warren: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(server::run(config)),
+        Ok(runtime) => runtime.block_on(server::run(config, levels)),
         Err(error) => {
             eprintln!("warren: cannot start: {error}");
             ExitCode::FAILURE

@@ -17,7 +17,9 @@ use crate::boot;
 use crate::clock;
 use crate::config::{AuthMechanism, CertificateLogin, Config, Secret};
 use crate::listeners::{Bound, Listeners};
+use crate::logging::Levels;
 use crate::net::driver::LOG_BACKLOG_MAX;
+use crate::program::Running;
 use crate::tls;
 
 /// How long connections get to say goodbye when the program stops.
@@ -134,8 +136,8 @@ impl Context {
 }
 
 /// Runs the program until it is told to stop.
-pub(crate) async fn run(config: Config) -> ExitCode {
-    match serve(config).await {
+pub(crate) async fn run(config: Config, levels: Levels) -> ExitCode {
+    match serve(config, levels).await {
         Ok(code) => code,
         Err(message) => {
             eprintln!("warren: {message}");
@@ -144,7 +146,7 @@ pub(crate) async fn run(config: Config) -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> Result<ExitCode, String> {
+async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
     boot::raise_file_limit();
     let listeners = Listeners::bind(&config)?;
@@ -181,7 +183,12 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
         Arc::clone(&monitor),
         stopped.clone(),
     ));
-    listeners.serve(&context, &config, &bound, monitor, &stopped);
+    let program = Arc::new(Running {
+        tls: listeners.tls_listeners(),
+        levels,
+        stops: signals.sender.clone(),
+    });
+    listeners.serve(&context, &config, (&bound, program), monitor, &stopped);
     banner(&config, &bound);
     signals.wait().await;
     tracing::info!(
@@ -403,8 +410,9 @@ fn reachable(address: SocketAddr) -> String {
     address.to_string()
 }
 
-/// SIGINT and SIGTERM.
+/// SIGINT and SIGTERM, and what counts as them.
 struct Signals {
+    sender: watch::Sender<u32>,
     received: watch::Receiver<u32>,
     seen: AtomicU32,
 }
@@ -415,6 +423,7 @@ impl Signals {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (count, received) = watch::channel(0);
+        let sender = count.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -425,6 +434,7 @@ impl Signals {
             }
         });
         Ok(Self {
+            sender,
             received,
             seen: AtomicU32::new(0),
         })

@@ -191,7 +191,7 @@ struct Found {
 pub struct Monitor {
     node_name: String,
     data_dir: PathBuf,
-    limits: ResourceLimits,
+    limits: Mutex<ResourceLimits>,
     latest: Mutex<Latest>,
     read: fn(&Path) -> Found,
 }
@@ -225,7 +225,7 @@ impl Monitor {
         Self {
             node_name: node_name.to_owned(),
             data_dir: data_dir.to_owned(),
-            limits,
+            limits: Mutex::new(limits),
             latest: Mutex::default(),
             read,
         }
@@ -233,7 +233,8 @@ impl Monitor {
 
     /// Looks at memory and disk and logs what changed. Reads a few small files: microseconds.
     pub fn sample(&self) -> Alarms {
-        let resources = Resources::judge(&self.limits, (self.read)(&self.data_dir));
+        let limits = self.limits.lock().clone();
+        let resources = Resources::judge(&limits, (self.read)(&self.data_dir));
         let alarms = resources.alarms();
         let mut latest = self.latest.lock();
         let before = std::mem::replace(&mut *latest, Latest { resources, alarms }).alarms;
@@ -242,6 +243,20 @@ impl Monitor {
             tracing::warn!("{line}");
         }
         alarms
+    }
+
+    /// Changes where the limits are, until the program ends; what is not given stays. Looks at once.
+    pub fn set_limits(
+        &self,
+        memory: Option<MemoryWatermark>,
+        disk: Option<DiskFreeLimit>,
+    ) -> Alarms {
+        {
+            let mut limits = self.limits.lock();
+            limits.memory_watermark = memory.unwrap_or(limits.memory_watermark);
+            limits.disk_free_limit = disk.unwrap_or(limits.disk_free_limit);
+        }
+        self.sample()
     }
 
     /// The folder whose disk is watched.
@@ -254,11 +269,16 @@ impl Monitor {
         self.latest.lock().resources
     }
 
+    /// The alarms of the last sample.
+    pub fn alarms(&self) -> Alarms {
+        self.latest.lock().alarms
+    }
+
     /// Time until the next [`sample`](Self::sample) is due: memory at its interval (row A-1), disk
     /// when its room demands it (row A-2), whichever is sooner.
     pub fn next_poll(&self) -> Duration {
         let disk = self.latest().disk_interval();
-        self.limits.memory_monitor_interval.min(disk)
+        self.limits.lock().memory_monitor_interval.min(disk)
     }
 }
 

@@ -81,6 +81,21 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
                 format!("Set the permissions of user \"{username}\" in vhost \"{vhost}\""),
             )
         }
+        Command::SetPermissionsGlobally {
+            username,
+            configure,
+            write,
+            read,
+        } => {
+            let body = json!({ "configure": configure, "write": write, "read": read });
+            let vhosts = client.get("/api/vhosts")?;
+            let names = vhosts.as_array().into_iter().flatten();
+            for name in names.filter_map(|vhost| vhost["name"].as_str()) {
+                client.put(&path(&["permissions", name, username]), &body)?;
+            }
+            options.say(|| format!("Set the permissions of user \"{username}\" everywhere"));
+            Ok(())
+        }
         Command::ClearPermissions { username } => done(
             client.delete(&path(&["permissions", vhost, username]), &[]),
             format!("Cleared the permissions of user \"{username}\" in vhost \"{vhost}\""),
@@ -129,6 +144,13 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
             done(
                 client.put(&path(&["vhosts", name]), &body.into()),
                 format!("Set vhost \"{name}\""),
+            )
+        }
+        Command::SetVhostTags { name, tags } => {
+            client.get(&path(&["vhosts", name]))?;
+            done(
+                client.put(&path(&["vhosts", name]), &json!({ "tags": tags.join(",") })),
+                format!("Set the tags of vhost \"{name}\" to [{}]", tags.join(", ")),
             )
         }
         Command::DeleteVhost { name } => done(
@@ -251,6 +273,15 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
         Command::SetClusterName { name } => client
             .put("/api/cluster-name", &json!({ "name": name }))
             .map(|_| ()),
+        Command::EnableFeatureFlag { name } => enable_feature_flags(client, name),
+        Command::Rebalance => done(
+            client.post("/api/rebalance/queues", &json!({})),
+            "Nothing to move on a single node".to_owned(),
+        ),
+        Command::ResetStats => done(
+            client.delete("/api/reset", &[]),
+            "The history of all numbers begins anew".to_owned(),
+        ),
         _ => Err(Failure::Usage("no such command".to_owned())),
     }
 }
@@ -330,6 +361,23 @@ fn set_policy(
 ) -> Result<(), Failure> {
     let body = json!({ "pattern": pattern, "definition": parse(definition)?, "priority": priority, "apply-to": apply_to });
     client.put(at, &body).map(|_| ())
+}
+
+fn enable_feature_flags(client: &Client, name: &str) -> Result<(), Failure> {
+    let names: Vec<String> = if name == "all" {
+        let flags = client.get("/api/feature-flags")?;
+        let flags = flags.as_array().into_iter().flatten();
+        flags
+            .filter_map(|flag| flag["name"].as_str().map(str::to_owned))
+            .collect()
+    } else {
+        vec![name.to_owned()]
+    };
+    names.iter().try_for_each(|name| {
+        client
+            .put(&path(&["feature-flags", name, "enable"]), &json!({}))
+            .map(|_| ())
+    })
 }
 
 fn close_all(client: &Client, options: &Options, list: &str, reason: &str) -> Result<(), Failure> {

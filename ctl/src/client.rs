@@ -69,6 +69,15 @@ impl Client {
         self.send("GET", path, None, &[])
     }
 
+    /// The answer to a GET that is no JSON.
+    pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
+        let (status, text) = self.exchange("GET", path, None, &[])?;
+        match status {
+            200..300 => Ok(text),
+            _ => judge(status, &text).map(|_| text),
+        }
+    }
+
     /// PUT with a body.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.send("PUT", path, Some(body), &[])
@@ -91,6 +100,18 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Value, Failure> {
+        let (status, text) = self.exchange(method, path, body, headers)?;
+        judge(status, &text)
+    }
+
+    /// Status and body.
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<(u16, String), Failure> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -113,7 +134,7 @@ impl Client {
             .limit(ANSWER_MAX)
             .read_to_string()
             .map_err(|error| Failure::Unavailable(format!("{}: {error}", self.base)))?;
-        judge(status, &text)
+        Ok((status, text))
     }
 }
 

@@ -9,7 +9,20 @@ use clap_complete::Shell;
 pub(crate) enum Command {
     // What shows.
     /// Queues with the given columns
-    ListQueues { columns: Vec<String> },
+    ListQueues {
+        columns: Vec<String>,
+        /// Those that can be used
+        #[arg(long)]
+        online: bool,
+        /// Those that cannot
+        #[arg(long, conflicts_with = "online")]
+        offline: bool,
+        /// Those of this node
+        #[arg(long)]
+        local: bool,
+    },
+    /// Queues that do not answer
+    ListUnresponsiveQueues { columns: Vec<String> },
     /// Exchanges
     ListExchanges { columns: Vec<String> },
     /// Bindings
@@ -56,7 +69,11 @@ pub(crate) enum Command {
         global: bool,
     },
     /// Feature flags
-    ListFeatureFlags,
+    ListFeatureFlags { columns: Vec<String> },
+    /// Features on their way out
+    ListDeprecatedFeatures,
+    /// Plug-ins of RabbitMQ whose place this node takes
+    ListPlugins,
 
     // What changes.
     /// Create a user; reads the password from standard input when it is left out
@@ -91,6 +108,13 @@ pub(crate) enum Command {
     ClearUserLimits { username: String, limit: String },
     /// Set a user's permissions in a virtual host
     SetPermissions {
+        username: String,
+        configure: String,
+        write: String,
+        read: String,
+    },
+    /// Set a user's permissions in all virtual hosts
+    SetPermissionsGlobally {
         username: String,
         configure: String,
         write: String,
@@ -133,6 +157,8 @@ pub(crate) enum Command {
         #[arg(long = "default-queue-type")]
         default_queue_type: Option<String>,
     },
+    /// Replace a virtual host's tags
+    SetVhostTags { name: String, tags: Vec<String> },
     /// Set limits of a virtual host, as JSON
     SetVhostLimits { definition: String },
     /// Lift all limits of a virtual host
@@ -209,6 +235,31 @@ pub(crate) enum Command {
     },
     /// Name the cluster
     SetClusterName { name: String },
+    /// Enable a feature flag, or `all`
+    EnableFeatureFlag { name: String },
+    /// Spread the leaders of queues over the nodes
+    Rebalance,
+    /// Forget the history of all numbers
+    ResetStats,
+
+    // The node.
+    /// Stop the node and wait until it is gone
+    #[command(visible_alias = "shutdown")]
+    Stop,
+    /// Wait until the node can be used
+    AwaitStartup,
+    /// Set the lowest level logged, until the node stops
+    SetLogLevel { level: String },
+    /// Block publishers above this part of the memory (0 to 1), or `absolute` a size such as 2GB
+    SetVmMemoryHighWatermark {
+        #[arg(required = true, num_args = 1..=2)]
+        limit: Vec<String>,
+    },
+    /// Block publishers below so much free disk space, such as 2GB, or `mem_relative` a factor
+    SetDiskFreeLimit {
+        #[arg(required = true, num_args = 1..=2)]
+        limit: Vec<String>,
+    },
 
     // How it is.
     /// What runs where and how it does
@@ -216,7 +267,12 @@ pub(crate) enum Command {
     /// Whether the node answers
     Ping,
     /// Its version
+    #[command(visible_alias = "server_version")]
     Version,
+    /// The settings it runs with
+    Environment,
+    /// Status, settings and lists in one text
+    Report,
     /// Its listeners
     Listeners,
     /// Name and members of the cluster
@@ -235,6 +291,19 @@ pub(crate) enum Command {
     CheckProtocolListener { protocol: String },
     /// Fails unless every virtual host runs
     CheckVirtualHosts,
+    /// Fails when a certificate of a listener expires within the time
+    CheckCertificateExpiration {
+        /// How far to look ahead
+        #[arg(long)]
+        within: u32,
+        /// days, weeks, months or years
+        #[arg(long, default_value = "days")]
+        unit: String,
+    },
+    /// Fails when stopping the node would leave quorum queues without a majority
+    CheckIfNodeIsQuorumCritical,
+    /// Fails when stopping the node would lose unsynchronised mirrors
+    CheckIfNodeIsMirrorSyncCritical,
     /// A completion script for a shell
     Completion { shell: Shell },
 }
@@ -246,6 +315,7 @@ impl Command {
         matches!(
             self,
             ListQueues { .. }
+                | ListUnresponsiveQueues { .. }
                 | ListExchanges { .. }
                 | ListBindings { .. }
                 | ListConnections { .. }
@@ -263,7 +333,9 @@ impl Command {
                 | ListGlobalParameters
                 | ListVhostLimits { .. }
                 | ListUserLimits { .. }
-                | ListFeatureFlags
+                | ListFeatureFlags { .. }
+                | ListDeprecatedFeatures
+                | ListPlugins
         )
     }
 
@@ -275,6 +347,8 @@ impl Command {
             Status
                 | Ping
                 | Version
+                | Environment
+                | Report
                 | Listeners
                 | ClusterStatus
                 | MemoryBreakdown
@@ -284,6 +358,21 @@ impl Command {
                 | CheckPortListener { .. }
                 | CheckProtocolListener { .. }
                 | CheckVirtualHosts
+                | CheckCertificateExpiration { .. }
+                | CheckIfNodeIsQuorumCritical
+                | CheckIfNodeIsMirrorSyncCritical
+        )
+    }
+
+    /// Whether it changes how the node runs.
+    pub(crate) fn operates(&self) -> bool {
+        use Command::*;
+        matches!(
+            self,
+            Stop | AwaitStartup
+                | SetLogLevel { .. }
+                | SetVmMemoryHighWatermark { .. }
+                | SetDiskFreeLimit { .. }
         )
     }
 }

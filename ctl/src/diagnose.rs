@@ -24,6 +24,8 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
             let overview = client.get("/api/overview")?;
             output::write(&format!("{}\n", output::cell(&overview["product_version"])))
         }
+        Command::Environment => output::write(&client.text("/api/config/effective")?),
+        Command::Report => report(client, options),
         Command::Listeners => {
             let overview = client.get("/api/overview")?;
             let rows: Vec<Vec<Value>> = overview["listeners"]
@@ -91,8 +93,45 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
             format!("Protocol {protocol} is served"),
         ),
         Command::CheckVirtualHosts => check(&["virtual-hosts"], "All virtual hosts run".to_owned()),
+        Command::CheckCertificateExpiration { within, unit } => check(
+            &["certificate-expiration", &within.to_string(), unit],
+            format!("No certificate expires within {within} {unit}"),
+        ),
+        Command::CheckIfNodeIsQuorumCritical => check(
+            &["node-is-quorum-critical"],
+            "No quorum queue depends on this node alone".to_owned(),
+        ),
+        Command::CheckIfNodeIsMirrorSyncCritical => check(
+            &["node-is-mirror-sync-critical"],
+            "No mirrored queue depends on this node alone".to_owned(),
+        ),
         _ => Err(Failure::Usage("no such command".to_owned())),
     }
+}
+
+/// What a person who is asked for help wants to see.
+fn report(client: &Client, options: &Options) -> Result<(), Failure> {
+    let bare = Options {
+        formatter: Formatter::Table,
+        ..options.clone()
+    };
+    status(client, &bare)?;
+    output::write(&format!(
+        "Settings\n\n{}",
+        client.text("/api/config/effective")?
+    ))?;
+    let all = || Vec::new();
+    for list in [
+        Command::ListVhosts { columns: all() },
+        Command::ListUsers,
+        Command::ListConnections { columns: all() },
+        Command::ListChannels { columns: all() },
+        Command::ListPlugins,
+    ] {
+        output::write("\n")?;
+        crate::list::run(client, &bare, &list)?;
+    }
+    Ok(())
 }
 
 fn this_node(client: &Client) -> Result<Value, Failure> {

@@ -3,6 +3,7 @@
 //!
 //! * `commands`: names and arguments; `options`: which node, who asks, how the answer looks;
 //! * `client`: HTTP; `list`: what shows; `change`: what changes; `diagnose`: health and status;
+//! * `node`: how the node runs;
 //! * `output`: tables, JSON and CSV.
 //!
 //! Exit statuses are RabbitMQ's (sysexits): 0; 64 for a wrong command line; 65 for input the node
@@ -14,6 +15,7 @@ mod client;
 mod commands;
 mod diagnose;
 mod list;
+mod node;
 mod options;
 mod output;
 
@@ -79,9 +81,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     if let Command::Completion { shell } = arguments.command {
-        let mut command = Arguments::command();
-        clap_complete::generate(shell, &mut command, "warren ctl", &mut std::io::stdout());
-        return ExitCode::SUCCESS;
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut whole_program(), "warren", &mut script);
+        return match output::write(&String::from_utf8_lossy(&script)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => ExitCode::from(failure.status()),
+        };
     }
     match execute(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,6 +97,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The command line as a shell sees it: `warren`, then `ctl`, then a command.
+fn whole_program() -> clap::Command {
+    let ctl = Arguments::command().name("ctl").bin_name("warren ctl");
+    clap::Command::new("warren").subcommand(ctl)
+}
+
 fn execute(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { options, command } = arguments;
     let client = Client::new(options)?;
@@ -99,6 +110,8 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         list::run(&client, options, command)
     } else if command.diagnoses() {
         diagnose::run(&client, options, command)
+    } else if command.operates() {
+        node::run(&client, options, command)
     } else {
         change::run(&client, options, command)
     }
@@ -111,6 +124,17 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_shell_has_a_completion_script() {
+        use clap::ValueEnum;
+        for shell in clap_complete::Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut whole_program(), "warren", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            assert!(script.contains("list_queues"), "{shell}");
+        }
     }
 
     #[test]
@@ -154,6 +178,12 @@ mod tests {
             "export_definitions -",
             "import_definitions defs.json",
             "check_port_listener 5672",
+            "--uri http://other:15672 shutdown",
+            "list_queues --online --local name",
+            "set_vm_memory_high_watermark 0.6",
+            "set_vm_memory_high_watermark absolute 2GB",
+            "set_disk_free_limit mem_relative 1.5",
+            "check_certificate_expiration --within 2 --unit weeks",
         ] {
             let line: Vec<&str> = std::iter::once("ctl").chain(line.split(' ')).collect();
             let parsed = Arguments::try_parse_from(&line);

@@ -23,6 +23,13 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
         Value::Array(rows) => rows,
         other => vec![other],
     };
+    match command {
+        // A queue that can be listed answers, and is online.
+        Command::ListUnresponsiveQueues { .. } | Command::ListQueues { offline: true, .. } => {
+            found.clear();
+        }
+        _ => {}
+    }
     if let Command::ListVhostLimits { .. } | Command::ListUserLimits { .. } = command {
         found.retain(|row| row.as_object().is_some_and(|row| !row.is_empty()));
     }
@@ -67,160 +74,139 @@ fn known(column: &str) -> bool {
 }
 
 fn describe<'a>(options: &'a Options, command: &'a Command) -> List<'a> {
+    const POLICY: &[&str] = &[
+        "vhost",
+        "name",
+        "pattern",
+        "apply-to",
+        "definition",
+        "priority",
+    ];
+    const BINDING: &[&str] = &[
+        "source_name",
+        "source_kind",
+        "destination_name",
+        "destination_kind",
+        "routing_key",
+        "arguments",
+    ];
+    const CONSUMER: &[&str] = &[
+        "queue_name",
+        "channel_name",
+        "consumer_tag",
+        "ack_required",
+        "prefetch_count",
+        "active",
+        "arguments",
+    ];
+    const PERMISSION: [&str; 4] = ["user", "configure", "write", "read"];
+    const TOPIC: [&str; 4] = ["user", "exchange", "write", "read"];
     let vhost = options.vhost.as_str();
-    let chosen = |columns: &'a [String], default: &[&'a str]| {
-        let mut all: Vec<&str> = columns
-            .iter()
-            .flat_map(|column| column.split([',', ' ']))
-            .filter(|c| !c.is_empty())
-            .collect();
-        if all.is_empty() {
-            all.extend(default);
+    let limits_of = |all: bool| {
+        if all {
+            vec!["vhost-limits"]
+        } else {
+            vec!["vhost-limits", vhost]
         }
-        all
     };
-    let fixed = |what, path, columns: &[&'static str]| List {
+    // What it is, where it is, the columns by default, and those asked for.
+    let (what, at, default, asked): (_, Vec<&str>, &[&str], &[String]) = match command {
+        Command::ListQueues { columns, .. } | Command::ListUnresponsiveQueues { columns } => (
+            "queues",
+            vec!["queues", vhost],
+            &["name", "messages"],
+            columns,
+        ),
+        Command::ListExchanges { columns } => (
+            "exchanges",
+            vec!["exchanges", vhost],
+            &["name", "type"],
+            columns,
+        ),
+        Command::ListBindings { columns } => {
+            ("bindings", vec!["bindings", vhost], BINDING, columns)
+        }
+        Command::ListConnections { columns } => {
+            let default = &["user", "peer_host", "peer_port", "state"];
+            ("connections", vec!["connections"], default, columns)
+        }
+        Command::ListChannels { columns } => {
+            let default = &["name", "user", "consumer_count", "messages_unacknowledged"];
+            ("channels", vec!["channels"], default, columns)
+        }
+        Command::ListConsumers { columns } => {
+            ("consumers", vec!["consumers", vhost], CONSUMER, columns)
+        }
+        Command::ListVhosts { columns } => ("vhosts", vec!["vhosts"], &["name"], columns),
+        Command::ListUsers => ("users", vec!["users"], &["user", "tags"], &[]),
+        Command::ListPermissions => {
+            let at = vec!["vhosts", vhost, "permissions"];
+            ("permissions", at, &PERMISSION, &[])
+        }
+        Command::ListUserPermissions { username } => {
+            let at = vec!["users", username, "permissions"];
+            let columns = &["vhost", "configure", "write", "read"];
+            ("permissions", at, columns, &[])
+        }
+        Command::ListTopicPermissions => {
+            let at = vec!["vhosts", vhost, "topic-permissions"];
+            ("topic permissions", at, &TOPIC, &[])
+        }
+        Command::ListUserTopicPermissions { username } => {
+            let at = vec!["users", username, "topic-permissions"];
+            let columns = &["vhost", "exchange", "write", "read"];
+            ("topic permissions", at, columns, &[])
+        }
+        Command::ListPolicies => ("policies", vec!["policies", vhost], POLICY, &[]),
+        Command::ListOperatorPolicies => (
+            "operator policies",
+            vec!["operator-policies", vhost],
+            POLICY,
+            &[],
+        ),
+        Command::ListParameters => {
+            let columns = &["vhost", "component", "name", "value"];
+            ("runtime parameters", vec!["parameters"], columns, &[])
+        }
+        Command::ListGlobalParameters => {
+            let at = vec!["global-parameters"];
+            ("global runtime parameters", at, &["name", "value"], &[])
+        }
+        Command::ListVhostLimits { global } => {
+            ("limits", limits_of(*global), &["vhost", "limits"], &[])
+        }
+        Command::ListUserLimits { user, .. } => {
+            let mut at = vec!["user-limits"];
+            at.extend(user.as_deref());
+            ("limits", at, &["user", "limits"], &[])
+        }
+        Command::ListFeatureFlags { columns } => (
+            "feature flags",
+            vec!["feature-flags"],
+            &["name", "state"],
+            columns,
+        ),
+        Command::ListDeprecatedFeatures => {
+            let columns = &["name", "deprecation_phase"];
+            (
+                "deprecated features",
+                vec!["deprecated-features"],
+                columns,
+                &[],
+            )
+        }
+        _ => ("plug-ins", vec!["nodes"], &["name", "enabled_plugins"], &[]),
+    };
+    let names = asked.iter().flat_map(|column| column.split([',', ' ']));
+    let mut columns: Vec<&str> = names.filter(|column| !column.is_empty()).collect();
+    if columns.is_empty() {
+        columns.extend(default);
+    }
+    let path = path(&at);
+    List {
         what,
         path,
-        columns: columns.to_vec(),
-    };
-    match command {
-        Command::ListQueues { columns } => List {
-            what: "queues",
-            path: path(&["queues", vhost]),
-            columns: chosen(columns, &["name", "messages"]),
-        },
-        Command::ListExchanges { columns } => List {
-            what: "exchanges",
-            path: path(&["exchanges", vhost]),
-            columns: chosen(columns, &["name", "type"]),
-        },
-        Command::ListBindings { columns } => List {
-            what: "bindings",
-            path: path(&["bindings", vhost]),
-            columns: chosen(
-                columns,
-                &[
-                    "source_name",
-                    "source_kind",
-                    "destination_name",
-                    "destination_kind",
-                    "routing_key",
-                    "arguments",
-                ],
-            ),
-        },
-        Command::ListConnections { columns } => List {
-            what: "connections",
-            path: path(&["connections"]),
-            columns: chosen(columns, &["user", "peer_host", "peer_port", "state"]),
-        },
-        Command::ListChannels { columns } => List {
-            what: "channels",
-            path: path(&["channels"]),
-            columns: chosen(
-                columns,
-                &["name", "user", "consumer_count", "messages_unacknowledged"],
-            ),
-        },
-        Command::ListConsumers { columns } => List {
-            what: "consumers",
-            path: path(&["consumers", vhost]),
-            columns: chosen(
-                columns,
-                &[
-                    "queue_name",
-                    "channel_name",
-                    "consumer_tag",
-                    "ack_required",
-                    "prefetch_count",
-                    "active",
-                    "arguments",
-                ],
-            ),
-        },
-        Command::ListVhosts { columns } => List {
-            what: "vhosts",
-            path: path(&["vhosts"]),
-            columns: chosen(columns, &["name"]),
-        },
-        Command::ListUsers => fixed("users", path(&["users"]), &["user", "tags"]),
-        Command::ListPermissions => fixed(
-            "permissions",
-            path(&["vhosts", vhost, "permissions"]),
-            &["user", "configure", "write", "read"],
-        ),
-        Command::ListUserPermissions { username } => fixed(
-            "permissions",
-            path(&["users", username, "permissions"]),
-            &["vhost", "configure", "write", "read"],
-        ),
-        Command::ListTopicPermissions => fixed(
-            "topic permissions",
-            path(&["vhosts", vhost, "topic-permissions"]),
-            &["user", "exchange", "write", "read"],
-        ),
-        Command::ListUserTopicPermissions { username } => fixed(
-            "topic permissions",
-            path(&["users", username, "topic-permissions"]),
-            &["vhost", "exchange", "write", "read"],
-        ),
-        Command::ListPolicies => fixed(
-            "policies",
-            path(&["policies", vhost]),
-            &[
-                "vhost",
-                "name",
-                "pattern",
-                "apply-to",
-                "definition",
-                "priority",
-            ],
-        ),
-        Command::ListOperatorPolicies => fixed(
-            "operator policies",
-            path(&["operator-policies", vhost]),
-            &[
-                "vhost",
-                "name",
-                "pattern",
-                "apply-to",
-                "definition",
-                "priority",
-            ],
-        ),
-        Command::ListParameters => fixed(
-            "runtime parameters",
-            path(&["parameters"]),
-            &["vhost", "component", "name", "value"],
-        ),
-        Command::ListGlobalParameters => fixed(
-            "global runtime parameters",
-            path(&["global-parameters"]),
-            &["name", "value"],
-        ),
-        Command::ListVhostLimits { global } => fixed(
-            "limits",
-            if *global {
-                path(&["vhost-limits"])
-            } else {
-                path(&["vhost-limits", vhost])
-            },
-            &["vhost", "limits"],
-        ),
-        Command::ListUserLimits { user, .. } => fixed(
-            "limits",
-            user.as_deref().map_or_else(
-                || path(&["user-limits"]),
-                |user| path(&["user-limits", user]),
-            ),
-            &["user", "limits"],
-        ),
-        _ => fixed(
-            "feature flags",
-            path(&["feature-flags"]),
-            &["name", "state"],
-        ),
+        columns,
     }
 }
 

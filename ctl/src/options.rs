@@ -23,6 +23,7 @@ pub(crate) struct Options {
     /// Where the management API is
     #[arg(
         long,
+        visible_alias = "uri",
         global = true,
         env = "WARREN_URL",
         default_value = "http://127.0.0.1:15672"

@@ -4,6 +4,7 @@
 //! * `api`: the endpoints under `/api`, one module per area;
 //! * `monitor`: those of them that only look; `view`: how they show what they see;
 //! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
+//! * `program`: what they know of the program around the broker;
 //! * `console`: the page at `/`;
 //! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords.
 //!
@@ -20,6 +21,7 @@ mod console;
 )]
 mod http;
 mod monitor;
+mod program;
 mod prometheus;
 #[cfg(test)]
 mod testing;
@@ -40,6 +42,7 @@ use http::{front, reply};
 
 pub use axum::Router;
 pub use http::server::{Accept, Plain, serve};
+pub use program::{CertificateFile, ListenerCertificate, Program, ProgramFacts};
 
 /// The level of RabbitMQ's API that clients may expect: the last one that also knows mirrored
 /// classic queues.
@@ -66,6 +69,10 @@ pub struct ServerInfo {
     pub prometheus_path: String,
     /// Settings of this API.
     pub http: HttpSettings,
+    /// What else is fixed about it.
+    pub facts: ProgramFacts,
+    /// What can be asked of it.
+    pub program: Arc<dyn Program>,
 }
 
 /// Where something is served over TLS.

@@ -15,7 +15,10 @@ use warren_broker::auth::{
 use warren_broker::catalog::Command;
 use warren_broker::{Broker, PagingSettings, Settings};
 
-use crate::{HttpSettings, Plain, ServerInfo, TlsAddresses, metrics_router, router, serve};
+use crate::{
+    CertificateFile, HttpSettings, ListenerCertificate, Plain, Program, ProgramFacts, ServerInfo,
+    TlsAddresses, metrics_router, router, serve,
+};
 
 /// guest:guest.
 pub(crate) const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
@@ -23,6 +26,31 @@ pub(crate) const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
 /// An `Authorization` header.
 pub(crate) fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
+}
+
+/// A program with one listener over TLS whose certificate is good for twenty days; nothing can be
+/// asked of it.
+struct Bystander;
+
+impl Program for Bystander {
+    fn certificates(&self) -> Vec<ListenerCertificate> {
+        let now_s = (crate::act::now_ms() / 1000) as i64;
+        vec![ListenerCertificate {
+            address: "127.0.0.1:5671".parse().unwrap(),
+            protocol: "amqp/ssl",
+            certfile: CertificateFile {
+                path: "/etc/cert.pem".to_owned(),
+                expires_on_s: vec![now_s + 20 * 86_400],
+            },
+            cacertfile: None,
+        }]
+    }
+
+    fn set_log_level(&self, level: &str) -> bool {
+        level == "debug"
+    }
+
+    fn stop(&self) {}
 }
 
 /// A running node.
@@ -92,6 +120,14 @@ impl Node {
             tls: TlsAddresses::default(),
             prometheus_path: "/metrics".to_owned(),
             http,
+            facts: ProgramFacts {
+                config_files: vec!["/etc/warren.conf".to_owned()],
+                log_files: vec!["<stderr>".to_owned()],
+                auth_mechanisms: vec!["PLAIN", "AMQPLAIN"],
+                consumer_timeout_ms: Some(1_800_000),
+                settings: vec![("heartbeat".to_owned(), "60".to_owned())],
+            },
+            program: Arc::new(Bystander),
         });
         let start = |router| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

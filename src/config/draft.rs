@@ -190,11 +190,39 @@ impl Draft {
 
     /// Applies one setting, from a file or an environment variable that stands for a key.
     pub(crate) fn apply(&mut self, setting: &Setting) -> Result<(), Problem> {
-        keys::apply(self, setting)
+        keys::apply(self, setting)?;
+        if let Origin::Line(path, _) = &setting.origin
+            && !self.config.files.iter().any(|known| **known == **path)
+        {
+            self.config.files.push(path.to_path_buf());
+        }
+        self.give(setting.key.join("."), setting.value.clone());
+        Ok(())
+    }
+
+    /// Notes the value of a key, in place of one given before.
+    fn give(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        let (key, value) = (key.into(), value.into());
+        self.config.given.retain(|(known, _)| *known != key);
+        self.config.given.push((key, value));
+    }
+
+    /// Notes a listener's address, or that there is none, in place of all given before.
+    fn give_listener(&mut self, prefix: &str, key: &str, address: Option<&ListenAddress>) {
+        let below = |known: &str| {
+            let rest = known.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.config.given.retain(|(known, _)| !below(known));
+        match address {
+            Some(address) => self.give(format!("{prefix}.{key}"), address.to_string()),
+            None => self.give(prefix, "none"),
+        }
     }
 
     /// Serves AMQP on this address alone, or nowhere: `--amqp-addr`.
     pub(crate) fn set_amqp(&mut self, address: Option<ListenAddress>) {
+        self.give_listener("listeners.tcp", "default", address.as_ref());
         self.no_listeners = address.is_none();
         self.listeners.clear();
         self.listeners
@@ -203,21 +231,25 @@ impl Draft {
 
     /// Serves HTTP on this address alone, or nowhere: `--management-addr`.
     pub(crate) fn set_management(&mut self, address: Option<ListenAddress>) {
+        self.give_listener("management.tcp", "port", address.as_ref());
         self.management.set(address);
     }
 
     /// Serves metrics on this address alone, or nowhere: `--prometheus-addr`.
     pub(crate) fn set_prometheus(&mut self, address: Option<ListenAddress>) {
+        self.give_listener("prometheus.tcp", "port", address.as_ref());
         self.prometheus.set(address);
     }
 
     /// `--data-dir`.
     pub(crate) fn set_data_dir(&mut self, dir: PathBuf) {
+        self.give("data_dir", dir.display().to_string());
         self.config.data_dir = dir;
     }
 
     /// `--durability`.
     pub(crate) fn set_durability(&mut self, durability: Durability) {
+        self.give("durability", durability.as_str());
         self.config.durability = durability;
     }
 
@@ -235,6 +267,8 @@ impl Draft {
 
     /// `--log-level`: for both sinks.
     pub(crate) fn set_log_level(&mut self, level: super::LogLevel) {
+        self.give("log.console.level", level.name());
+        self.give("log.file.level", level.name());
         self.console.level = level;
         self.file.level = level;
     }

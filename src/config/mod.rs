@@ -3,6 +3,7 @@
 //! global.
 //!
 //! * `conf_file` reads the text form, `value` the values;
+//! * `effective` tells what is in force;
 //! * `keys` is the table of keys: name, default, meaning, setter. docs/configuration.md is
 //!   checked against it;
 //! * `refused` names the RabbitMQ keys this version cannot honour: none is read and ignored.
@@ -13,6 +14,7 @@ mod conf_file;
 #[cfg(test)]
 mod docs;
 mod draft;
+mod effective;
 mod files;
 mod keys;
 mod refused;
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use draft::Draft;
+pub(crate) use effective::effective;
 pub(crate) use files::{Origin, Problem, Setting, read_settings};
 pub(crate) use tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
 pub(crate) use value::{ListenAddress, Secret};
@@ -89,6 +92,10 @@ pub(crate) struct Config {
     pub(crate) sample_interval: Duration,
     /// How many vhosts, queues and exchanges there may be.
     pub(crate) node_limits: warren_broker::NodeLimits,
+    /// The files it was read from.
+    pub(crate) files: Vec<PathBuf>,
+    /// Keys that were given and their values, secrets included; flags as the keys they stand for.
+    pub(crate) given: Vec<(String, String)>,
 }
 
 /// `tcp_listen_options`.
@@ -275,6 +282,8 @@ impl Default for Config {
             prometheus_path: "/metrics".to_owned(),
             sample_interval: Duration::from_secs(5),
             node_limits: warren_broker::NodeLimits::default(),
+            files: Vec::new(),
+            given: Vec::new(),
         }
     }
 }
@@ -332,6 +341,19 @@ impl Default for LogSink {
 }
 
 impl LogLevel {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::None => "none",
+        }
+    }
+
     /// The level with this name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         match name {

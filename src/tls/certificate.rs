@@ -97,6 +97,23 @@ impl Certificate {
             alternative_names,
         })
     }
+
+    /// When it expires, Unix seconds.
+    pub(super) fn not_after_s(&self) -> Option<i64> {
+        let (_, until) = self.validity.split_once(" - ")?;
+        let part = |from: usize, to: usize| until.get(from..to)?.parse::<i64>().ok();
+        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+        let seconds = part(11, 13)? * 3600 + part(14, 16)? * 60 + part(17, 19)?;
+        // Years begin in March here, so that the leap day is their last.
+        let (year, month) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+        let days = year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468;
+        Some(days * 86_400 + seconds)
+    }
 }
 
 impl Name {
@@ -269,6 +286,27 @@ mod tests {
             "2026-01-02T00:00:00Z - 2051-03-04T00:00:00Z"
         );
         assert_eq!(parsed.subject.common_name().as_deref(), Some("client-1"));
+    }
+
+    #[test]
+    fn the_end_of_its_validity_is_known_in_seconds() {
+        let der = certificate(&[(DnType::CommonName, "c")], Vec::new());
+        let certificate = Certificate::parse(&der).unwrap();
+        assert_eq!(certificate.not_after_s(), Some(2_561_500_800));
+        let moment = |validity: &str| Certificate {
+            validity: validity.to_owned(),
+            ..Certificate::default()
+        };
+        let cases = [
+            ("x - 1970-01-01T00:00:00Z", Some(0)),
+            ("x - 2000-02-29T23:59:59Z", Some(951_868_799)),
+            ("x - 1969-12-31T23:59:59Z", Some(-1)),
+            ("", None),
+            ("x - y", None),
+        ];
+        for (validity, seconds) in cases {
+            assert_eq!(moment(validity).not_after_s(), seconds, "{validity}");
+        }
     }
 
     #[test]

@@ -9,9 +9,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
+use super::certificate::Certificate;
 use super::suites;
 use super::verify::LimitedDepth;
 use crate::config::{TlsOptions, TlsVersion};
+use warren_mgmt_ui::CertificateFile;
 
 /// What tells that a file has changed: when and as which file it was written, and how long it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +79,18 @@ pub(super) fn server_config(options: &TlsOptions) -> Result<ServerConfig, String
         config.send_tls13_tickets = 0;
     }
     Ok(config)
+}
+
+/// When the certificates of a file expire; one that cannot be read is left out.
+pub(super) fn expiry(path: &Path) -> CertificateFile {
+    let found = certificates(path).unwrap_or_default();
+    let moments = found
+        .iter()
+        .filter_map(|der| Certificate::parse(der)?.not_after_s());
+    CertificateFile {
+        path: path.display().to_string(),
+        expires_on_s: moments.collect(),
+    }
 }
 
 fn version(version: TlsVersion) -> &'static rustls::SupportedProtocolVersion {

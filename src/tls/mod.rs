@@ -14,6 +14,7 @@ mod suites;
 mod verify;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use warren_broker::{PeerCertificate, TlsDetails};
+use warren_mgmt_ui::CertificateFile;
 
 use crate::config::TlsOptions;
 use certificate::Certificate;
@@ -38,9 +40,16 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The TLS side of one kind of listener. New connections use the newest files that were usable.
 pub(crate) struct TlsServer {
     options: TlsOptions,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Loaded>,
     /// What the files looked like when they were last read, usable or not.
     seen: Mutex<Vec<Stamp>>,
+}
+
+/// What was read from the files.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    certfile: CertificateFile,
+    cacertfile: Option<CertificateFile>,
 }
 
 /// A client's certificate as the login needs it, and what the management API shows.
@@ -55,12 +64,18 @@ impl TlsServer {
     /// Reads the files. The error names the file and what is wrong with it.
     pub(crate) fn new(options: TlsOptions) -> Result<Self, String> {
         let seen = files::stamps(&options);
-        let config = files::server_config(&options)?;
+        let loaded = Loaded::read(&options)?;
         Ok(Self {
             options,
-            current: RwLock::new(Arc::new(config)),
+            current: RwLock::new(loaded),
             seen: Mutex::new(seen),
         })
+    }
+
+    /// The certificates in use, and those of the authorities clients are checked with.
+    pub(crate) fn certificates(&self) -> (CertificateFile, Option<CertificateFile>) {
+        let current = self.current.read();
+        (current.certfile.clone(), current.cacertfile.clone())
     }
 
     /// Reads the files again if they have changed, or at any rate when `force`d. Running
@@ -70,9 +85,9 @@ impl TlsServer {
         if std::mem::replace(&mut *self.seen.lock(), stamps.clone()) == stamps && !force {
             return;
         }
-        match files::server_config(&self.options) {
-            Ok(config) => {
-                *self.current.write() = Arc::new(config);
+        match Loaded::read(&self.options) {
+            Ok(loaded) => {
+                *self.current.write() = loaded;
                 tracing::info!("TLS certificates loaded: new connections use them");
             }
             Err(error) => {
@@ -87,7 +102,7 @@ impl TlsServer {
         stream: S,
         time: Duration,
     ) -> io::Result<TlsStream<S>> {
-        let config = Arc::clone(&self.current.read());
+        let config = Arc::clone(&self.current.read().config);
         let accepting = TlsAcceptor::from(config).accept(stream);
         tokio::time::timeout(time, accepting)
             .await
@@ -97,6 +112,17 @@ impl TlsServer {
                     "TLS handshake timeout",
                 ))
             })
+    }
+}
+
+impl Loaded {
+    fn read(options: &TlsOptions) -> Result<Self, String> {
+        let authorities = options.cacertfile.as_deref();
+        Ok(Self {
+            config: Arc::new(files::server_config(options)?),
+            certfile: files::expiry(options.certfile.as_deref().unwrap_or(Path::new(""))),
+            cacertfile: authorities.map(files::expiry),
+        })
     }
 }
 

@@ -9,6 +9,7 @@
 mod backlog;
 mod compatibility;
 mod crash;
+mod ctl;
 mod dialogue;
 mod disk_faults;
 mod harness;

@@ -165,6 +165,17 @@ impl Sampler {
         self.tick.load(Ordering::Acquire) * self.interval_ms
     }
 
+    /// Forgets all history: it begins anew with what the numbers are now. Counters stay.
+    pub fn forget(&self) {
+        let tick = self.tick.load(Ordering::Acquire);
+        for object in self.kept.lock().iter().filter_map(Weak::upgrade) {
+            let mut values = Vec::new();
+            object.read(&mut values);
+            let mut series = object.track().series.lock();
+            *series = Some(Box::new(Series::new(object.levels(), &values, tick)));
+        }
+    }
+
     /// Samples what has changed since the last call, unless that was within the same interval.
     pub fn sample(&self, now_ms: u64) {
         let tick = now_ms / self.interval_ms;
@@ -278,6 +289,25 @@ mod tests {
         assert_eq!(history.timestamps, times);
         let values: Vec<u64> = history.column(0).collect();
         assert_eq!(values, [120, 80, 40, 0]);
+    }
+
+    #[test]
+    fn a_history_that_is_forgotten_begins_with_what_the_numbers_are() {
+        let sampler = Sampler::new(5000, 0);
+        let counter = counter(&sampler);
+        count(&counter, 50);
+        sampler.sample(5000);
+        sampler.forget();
+        assert_eq!(counter.track.rates([0]), [0.0]);
+        let window = Window {
+            age_s: 5,
+            incr_s: 5,
+        };
+        let values = |history: History| history.column(0).collect::<Vec<u64>>();
+        assert_eq!(values(counter.track.history(&*counter, window)), [50, 50]);
+        count(&counter, 5);
+        sampler.sample(10_000);
+        assert_eq!(counter.track.rates([0]), [1.0]);
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub(super) fn routes() -> Routes {
         .post("/login", "Check a name and a password", log_in)
         .takes(&[("username", "string", ""), ("password", "string", "")])
         .public()
+        .delete(
+            "/login",
+            "Forget a login; there is nothing to forget",
+            log_out,
+        )
+        .public()
         .get("/extensions", "Plug-ins of the console", extensions)
         .get(
             "/feature-flags",
@@ -120,6 +126,11 @@ async fn log_in(
         return Err(ApiError::NotAuthorised("Not management user"));
     }
     Ok(Json("ok"))
+}
+
+/// A login leaves nothing behind: every request brings its credentials.
+async fn log_out() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 async fn extensions(_: Manager) -> Json<Value> {

@@ -9,6 +9,7 @@ mod definitions;
 mod description;
 mod identity;
 mod messages;
+mod node;
 mod permissions;
 mod policies;
 mod settings;
@@ -23,6 +24,7 @@ mod tests;
 
 use crate::http::Routes;
 
+pub(crate) use node::this_node;
 pub(crate) use settings::refused;
 
 /// All of them.
@@ -33,6 +35,7 @@ pub(crate) fn routes() -> Routes {
         .merge(policies::routes())
         .merge(settings::routes())
         .merge(identity::routes())
+        .merge(node::routes())
         .merge(vhosts::routes())
         .merge(users::routes())
         .merge(permissions::routes())

@@ -86,7 +86,8 @@ fn topics(query: &str) -> Option<Vec<Topic>> {
             last: None,
         });
     }
-    Some(topics)
+    // A stream of nothing would never wait.
+    (!topics.is_empty()).then_some(topics)
 }
 
 /// What says who asks.
@@ -178,6 +179,7 @@ mod tests {
             found,
             [("/api/overview?a=1", 1), ("/api/queues?page=1", SLOW)]
         );
+        assert!(topics("").is_none());
         assert!(topics("topic=%2Fconsole%2Fapp.css").is_none());
         assert!(topics("topic=%2Fapi%2Fconsole%2Fevents").is_none());
         assert!(topics(&"topic=/api/x&".repeat(TOPICS_MAX + 1)).is_none());

@@ -55,8 +55,7 @@ async fn one(
         let row = find(&ctx, &user, &name)?;
         let listing = Listing::of(&query)?;
         let mut object = row.render(&listing);
-        let node = &ctx.broker.settings().node_name;
-        let consumers = consumers::of_channel(&row.connection, node, row.live.number);
+        let consumers = consumers::of_channel(&ctx, &row.connection, row.live.number);
         object.put("consumer_details", consumers);
         // Broken down by exchange and queue only when rates are kept in detail.
         object.put("publishes", Vec::new());

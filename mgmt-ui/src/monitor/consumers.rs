@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use axum::extract::State;
+use warren_broker::arguments::parse_consumer_arguments;
 use warren_broker::auth::AuthenticatedUser;
 use warren_broker::stats::LiveConnection;
 use warren_broker::{ConnectionHandle, ConsumerId, ConsumerInfo, ConsumerLoad, Queue, Vhost};
@@ -68,8 +69,8 @@ pub(super) fn of_queue(ctx: &Context, queue: &Arc<Queue>) -> Vec<Json> {
 
 /// The consumers of a channel, as it shows them.
 pub(super) fn of_channel(
+    ctx: &Context,
     connection: &Arc<dyn ConnectionHandle>,
-    node: &str,
     channel: u16,
 ) -> Vec<Json> {
     let Some(live) = connection.live().channel(channel) else {
@@ -81,7 +82,7 @@ pub(super) fn of_channel(
         queue.each_consumer_load(|consumer, load| {
             if consumer.id == id {
                 let connection = Some(Arc::clone(connection.live()));
-                let row = ConsumerRow::new(&queue, (consumer, load), active, connection, node);
+                let row = ConsumerRow::new(ctx, &queue, (consumer, load), active, connection);
                 all.push(row.shown().into());
             }
         });
@@ -90,14 +91,13 @@ pub(super) fn of_channel(
 }
 
 fn rows(ctx: &Context, queue: &Arc<Queue>) -> Vec<ConsumerRow> {
-    let node = &ctx.broker.settings().node_name;
     let active = queue.active_consumer();
     let mut consumers = Vec::new();
     queue.each_consumer_load(|consumer, load| consumers.push((consumer.clone(), load)));
     let rows = consumers.iter().map(|(consumer, load)| {
         let connection = ctx.broker.connection(consumer.connection);
         let connection = connection.map(|connection| Arc::clone(connection.live()));
-        ConsumerRow::new(queue, (consumer, *load), active, connection, node)
+        ConsumerRow::new(ctx, queue, (consumer, *load), active, connection)
     });
     rows.collect()
 }
@@ -111,16 +111,16 @@ struct ConsumerRow {
     /// Another one is served until it leaves.
     waiting: bool,
     single_active: bool,
-    node: String,
+    ctx: Context,
 }
 
 impl ConsumerRow {
     fn new(
+        ctx: &Context,
         queue: &Arc<Queue>,
         (info, load): (&ConsumerInfo, ConsumerLoad),
         active: Option<ConsumerId>,
         connection: Option<Arc<LiveConnection>>,
-        node: &str,
     ) -> Self {
         Self {
             queue: Arc::clone(queue),
@@ -129,8 +129,21 @@ impl ConsumerRow {
             connection,
             waiting: active.is_some_and(|active| active != info.id),
             single_active: active == Some(info.id),
-            node: node.to_owned(),
+            ctx: ctx.clone(),
         }
+    }
+
+    /// How long a delivery may stay unacknowledged, milliseconds: the consumer's own argument goes
+    /// before the queue's, that before the node's.
+    fn timeout_ms(&self) -> Option<u64> {
+        let definition = self.queue.definition();
+        let (name, vhost) = (&definition.name, &definition.vhost);
+        let arguments = parse_consumer_arguments(name, vhost, &self.info.arguments);
+        arguments
+            .ok()
+            .and_then(|arguments| arguments.timeout_ms)
+            .or(self.queue.consumer_timeout_ms())
+            .or(self.ctx.info.facts.consumer_timeout_ms)
     }
 
     fn shown(&self) -> Object {
@@ -147,8 +160,8 @@ impl ConsumerRow {
         };
         object.put("activity_status", status);
         object.put("consumer_tag", info.tag.clone());
-        // No delivery is too old: there is no timeout.
-        object.put("consumer_timeout", 0u64);
+        // Clients expect a number: none stands for no timeout.
+        object.put("consumer_timeout", self.timeout_ms().unwrap_or(0));
         object.put("exclusive", info.exclusive);
         object.put("prefetch_count", info.prefetch);
         // Not fields of RabbitMQ's: what it holds, and that an operator holds back more.
@@ -165,20 +178,20 @@ impl ConsumerRow {
 
     fn channel_details(&self) -> Object {
         match &self.connection {
-            Some(connection) => channel_details(connection, self.info.channel, &self.node),
+            Some(connection) => channel_details(&self.ctx, connection, self.info.channel),
             None => Object::new(),
         }
     }
 }
 
 /// A channel as parts of other objects name it.
-fn channel_details(connection: &LiveConnection, number: u16, node: &str) -> Object {
+pub(super) fn channel_details(ctx: &Context, connection: &LiveConnection, number: u16) -> Object {
     let info = &connection.info;
     let mut details = Object::new();
     details.put("name", format!("{} ({number})", info.name));
     details.put("number", number);
     details.put("connection_name", info.name.clone());
-    details.put("node", node.to_owned());
+    details.put("node", ctx.broker.settings().node_name.clone());
     details.put("peer_host", info.peer.ip().to_string());
     details.put("peer_port", info.peer.port());
     details.put("user", info.user.clone());

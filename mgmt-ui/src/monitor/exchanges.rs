@@ -141,6 +141,9 @@ impl Row for ExchangeRow {
             let definition = Object::from(&applied.definition);
             object.put("effective_policy_definition", definition);
         }
+        if let Some(waiting) = self.vhost.messages_delayed(&exchange.name) {
+            object.put("messages_delayed", waiting);
+        }
         let stats = &exchange.stats;
         let numbers = [
             ("publish_in", stats.publish_in()),

@@ -74,7 +74,7 @@ pub(super) fn routes() -> Routes {
 }
 
 /// 200 with a status of `ok`.
-fn ok() -> Response {
+pub(super) fn ok() -> Response {
     let mut answer = Object::new();
     answer.put("status", "ok");
     Json::from(answer).into_response()
@@ -88,7 +88,7 @@ fn ok_with(name: &'static str, value: impl Into<Json>) -> Response {
 }
 
 /// 503 with a status of `failed`, the reason and what else there is to say.
-fn failed(reason: impl Into<Json>, more: Object) -> Response {
+pub(super) fn failed(reason: impl Into<Json>, more: Object) -> Response {
     let mut answer = Object::new();
     answer.put("status", "failed");
     answer.put("reason", reason);

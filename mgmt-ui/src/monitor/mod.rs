@@ -2,6 +2,7 @@
 //! here changes anything.
 
 mod bindings;
+mod certificates;
 mod channels;
 mod connections;
 mod consumers;
@@ -35,6 +36,7 @@ pub(crate) fn routes() -> Routes {
         .merge(bindings::routes())
         .merge(vhosts::routes())
         .merge(health::routes())
+        .merge(certificates::routes())
 }
 
 /// An answer that takes locks to make, made where that is allowed.

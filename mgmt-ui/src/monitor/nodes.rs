@@ -5,6 +5,7 @@ use warren_broker::stats::{Login, Machine, NodeStats, Sampled};
 
 use super::overview::exchange_types;
 use super::{listeners, written};
+use crate::api::this_node;
 use crate::http::{Administrator, ApiError, Monitor, Path, Query, Routes};
 use crate::view::details::{details, put_numbers};
 use crate::view::json::Written;
@@ -129,14 +130,6 @@ async fn forget_attempts(
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
-/// There is one node.
-fn this_node(ctx: &Context, name: &str) -> Result<(), ApiError> {
-    match ctx.broker.settings().node_name == name {
-        true => Ok(()),
-        false => Err(ApiError::NotFound),
-    }
-}
-
 fn describe(ctx: &Context, listing: &Listing) -> Object {
     let mut node = Object::new();
     node.put("name", ctx.broker.settings().node_name.clone());
@@ -159,9 +152,10 @@ fn software(ctx: &Context, node: &mut Object) {
     node.put("uptime", uptime.min(u64::from(u32::MAX)));
     node.put("rates_mode", "basic");
     node.put("exchange_types", exchange_types());
-    let mechanisms = ["PLAIN", "AMQPLAIN"].map(|name| {
+    let facts = &ctx.info.facts;
+    let mechanisms = facts.auth_mechanisms.iter().map(|name| {
         let mut mechanism = Object::new();
-        mechanism.put("name", name);
+        mechanism.put("name", *name);
         mechanism.put(
             "description",
             format!("SASL {name} authentication mechanism"),
@@ -169,15 +163,16 @@ fn software(ctx: &Context, node: &mut Object) {
         mechanism.put("enabled", true);
         Json::from(mechanism)
     });
-    node.put("auth_mechanisms", mechanisms.to_vec());
+    node.put("auth_mechanisms", mechanisms.collect::<Vec<_>>());
     let mut program = Object::new();
     program.put("name", "warren");
     program.put("description", PRODUCT);
     program.put("version", ctx.info.version);
     node.put("applications", vec![program.into()]);
     node.put("contexts", listeners::contexts(ctx, false));
-    node.put("log_files", Vec::new());
-    node.put("config_files", Vec::new());
+    let texts = |all: &[String]| all.iter().cloned().map(Json::from).collect::<Vec<_>>();
+    node.put("log_files", texts(&facts.log_files));
+    node.put("config_files", texts(&facts.config_files));
     node.put("db_dir", ctx.info.monitor.data_dir().display().to_string());
     node.put("rabbitmq_version", RABBITMQ_VERSION);
     node.put("erlang_version", "n/a");

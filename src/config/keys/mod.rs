@@ -19,10 +19,6 @@ pub(super) struct Key {
     /// Dotted name; a part in angle brackets stands for any one part.
     pub(super) name: &'static str,
     /// The default as one would write it, or a description in parentheses.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only the reference page shows it")
-    )]
     pub(super) default: &'static str,
     /// What values are accepted.
     pub(super) accepts: &'static str,
@@ -104,7 +100,9 @@ fn find(parts: &[String]) -> Option<(&'static Key, &str)> {
     found
 }
 
-fn matches<'a>(name: &str, parts: &'a [String]) -> Option<&'a str> {
+/// What stands for the placeholder of the key `name` in `parts`, empty for a key without one; none
+/// when the parts are another key.
+pub(super) fn matches<'a>(name: &str, parts: &'a [String]) -> Option<&'a str> {
     let mut placeholder = "";
     let mut left = parts.iter();
     for wanted in name.split('.') {

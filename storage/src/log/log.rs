@@ -394,9 +394,7 @@ impl Core {
                     segment: slot.segment(),
                     source,
                 };
-                let place = window
-                    .record(slot, read::ahead(&places[at..]))
-                    .map_err(unreadable)?;
+                let place = window.record(&places[at..]).map_err(unreadable)?;
                 let found = match place {
                     Place::Record(kind, body) => {
                         let body = &window.bytes()[body];

@@ -192,15 +192,18 @@ impl<'a> Window<'a> {
         Ok(true)
     }
 
-    /// The record at a place, checked. `ahead` is where the window should end if it must be
-    /// filled anew.
-    pub(crate) fn record(&mut self, slot: Slot, ahead: u64) -> io::Result<Place> {
+    /// The record at the first of these places, checked. The others are what will be asked for
+    /// next: if the window must be filled anew, it goes as far as they follow each other.
+    pub(crate) fn record(&mut self, slots: &[(Seq, Slot)]) -> io::Result<Place> {
+        let Some(&(_, slot)) = slots.first() else {
+            return Ok(Place::Gone);
+        };
         let (segment, offset) = (slot.segment(), u64::from(slot.offset()));
         let header = offset + RECORD_HEADER as u64;
         let covered = self.segment == segment
             && self.start <= offset
             && header <= self.start + self.bytes.len() as u64;
-        if !covered && !self.cover(segment, offset, ahead.max(header))? {
+        if !covered && !self.cover(segment, offset, ahead(slots).max(header))? {
             return Ok(Place::Gone);
         }
         let seal = Seal::new(self.files.dir.storage_id()).file(FileType::Segment, segment.into());
@@ -210,7 +213,7 @@ impl<'a> Window<'a> {
         };
         let end = offset + len as u64;
         if end > self.start + self.bytes.len() as u64
-            && !self.cover(segment, offset, ahead.max(end))?
+            && !self.cover(segment, offset, ahead(slots).max(end))?
         {
             return Ok(Place::Gone);
         }
@@ -224,7 +227,7 @@ impl<'a> Window<'a> {
 
 /// Up to where to read for `slots`, the first of which is to be read now: as long as they follow
 /// each other closely.
-pub(crate) fn ahead(slots: &[(Seq, Slot)]) -> u64 {
+fn ahead(slots: &[(Seq, Slot)]) -> u64 {
     let Some((_, first)) = slots.first() else {
         return 0;
     };

@@ -20,7 +20,7 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use http::{get as http_get, send as http_send, send_with as http_send_with};
-pub(crate) use process::{Exit, run_to_end};
+pub(crate) use process::{Exit, program, run_to_end};
 
 /// Users, vhosts and permissions the tests rely on: guest (administrator), bob (`v1` only:
 /// configure `^(own|conf)`, write `^(own|write)`, read `^(own|read)`), noperm (nothing), imp
