@@ -23,7 +23,8 @@ mod tls;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-#[cfg(feature = "mimalloc")]
+// Unit tests count allocations instead (`connection::budget`).
+#[cfg(all(feature = "mimalloc", not(test)))]
 #[global_allocator]
 static ALLOCATOR: warren_allocator::MiMalloc = warren_allocator::MiMalloc;
 

@@ -106,6 +106,23 @@ impl Context {
         Some((user, password.expose()))
     }
 
+    /// A context whose broker has its data in `dir`, listening nowhere.
+    #[cfg(test)]
+    pub(crate) fn in_dir(dir: &std::path::Path) -> Arc<Self> {
+        let dir = dir.as_os_str().to_owned();
+        let args = ["warren".into(), "--data-dir".into(), dir];
+        let config = crate::cli::load(args).unwrap_or_else(|_| unreachable!("valid arguments"));
+        let broker = boot::open_broker(&config).unwrap_or_else(|error| panic!("{error}"));
+        Arc::new(Self {
+            limits: limits(&config),
+            server_properties: server_properties(&config),
+            broker: Arc::new(broker),
+            throttle: LoginThrottle::default(),
+            channels: AtomicU32::new(0),
+            stop: watch::channel(false).1,
+        })
+    }
+
     /// Counts a channel; false when the node's limit is reached.
     pub(crate) fn take_channel(&self) -> bool {
         let limit = self.limits.channel_max_per_node;

@@ -192,6 +192,16 @@ impl Chunk {
         }
     }
 
+    /// An empty chunk that expects to become about as large as `last` was (its bytes and messages):
+    /// what one read brings is much like what the one before brought.
+    pub fn like(last: (usize, u32)) -> Self {
+        Self {
+            data: Vec::with_capacity(last.0),
+            places: Vec::with_capacity(last.1 as usize),
+            enqueued_ms: 0,
+        }
+    }
+
     /// A chunk of a single message.
     pub fn single(
         address: &[u8],
@@ -256,9 +266,14 @@ impl Chunk {
         self.data.len()
     }
 
-    /// Closes the chunk and stamps the time its messages were taken.
+    /// Closes the chunk and stamps the time its messages were taken. Room it does not need goes back:
+    /// its messages may stay for long.
     pub fn share(mut self, now_ms: u64) -> Arc<Self> {
         self.enqueued_ms = now_ms;
+        if self.data.capacity() / 2 > self.data.len() {
+            self.data.shrink_to_fit();
+            self.places.shrink_to_fit();
+        }
         Arc::new(self)
     }
 

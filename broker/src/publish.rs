@@ -71,6 +71,8 @@ pub struct Outcome {
 #[derive(Default)]
 pub struct PublishBatch {
     chunk: Chunk,
+    /// Bytes and messages of the chunk before.
+    last: (usize, u32),
     runs: Vec<Run>,
     slots: Slots,
     /// Slot indexes of the runs' targets, run after run.
@@ -87,6 +89,7 @@ pub struct PublishBatch {
     sizes: Sizes,
     /// Whose messages they are, if a connection's.
     publisher: Option<ConnectionId>,
+    contended: bool,
 }
 
 /// Deliveries a transaction acks: their queue, their consumer (none for `basic.get`), entries.
@@ -111,6 +114,12 @@ impl PublishBatch {
         self.chunk.bytes() >= CHUNK_TARGET_BYTES || self.runs.len() >= 4096
     }
 
+    /// Whether a queue published to since the last call was behind its consumers: they should get
+    /// their turn before more is published. Starts over.
+    pub fn take_contended(&mut self) -> bool {
+        std::mem::take(&mut self.contended)
+    }
+
     /// Bytes gathered.
     pub fn bytes(&self) -> usize {
         self.chunk.bytes()
@@ -133,9 +142,7 @@ impl PublishBatch {
     ) {
         let start = self.chunk.len();
         self.sizes.add(parts[2].len());
-        if !route.is_void() {
-            self.chunk.push(parts[0], parts[1], parts[2], meta);
-        }
+        self.keep(route, parts, meta);
         self.push_run(route, channel, confirm, start, false);
     }
 
@@ -151,10 +158,24 @@ impl PublishBatch {
     ) {
         let start = self.chunk.len();
         self.sizes.add(parts[2].len());
-        if !route.is_void() {
-            self.chunk.push(parts[0], parts[1], parts[2], meta);
-        }
+        self.keep(route, parts, meta);
         self.push_run(route, channel, confirm, start, true);
+    }
+
+    fn keep(&mut self, route: &Route, parts: [&[u8]; 3], meta: Meta) {
+        if route.is_void() {
+            return;
+        }
+        if self.chunk.is_empty() {
+            self.chunk = Chunk::like(self.last);
+        }
+        self.chunk.push(parts[0], parts[1], parts[2], meta);
+    }
+
+    fn take_chunk(&mut self, now_ms: u64) -> Arc<Chunk> {
+        self.last = (self.chunk.bytes(), self.chunk.len());
+        self.last.0 = self.last.0.min(CHUNK_TARGET_BYTES + CHUNK_TARGET_BYTES / 8);
+        std::mem::take(&mut self.chunk).share(now_ms)
     }
 
     fn push_run(
@@ -234,6 +255,7 @@ impl PublishBatch {
             slot.durable = slot.queue.durable();
             slot.pages = slot.queue.pages();
             slot.stores_all = slot.queue.stores_all();
+            self.contended |= slot.queue.contended();
         }
     }
 
@@ -298,7 +320,7 @@ impl Broker {
         if batch.runs.is_empty() {
             return &batch.outcomes;
         }
-        let chunk = std::mem::take(&mut batch.chunk).share(turn.now_ms());
+        let chunk = batch.take_chunk(turn.now_ms());
         batch.group();
         if batch.may_log() {
             batch.record(&chunk, turn.now_ms());
@@ -322,7 +344,7 @@ impl Broker {
         acks: &mut TxAcks,
         turn: &mut Turn,
     ) -> (Position, bool) {
-        let chunk = std::mem::take(&mut batch.chunk).share(turn.now_ms());
+        let chunk = batch.take_chunk(turn.now_ms());
         batch.group();
         batch.log.begin_tx();
         batch.record(&chunk, turn.now_ms());

@@ -9,7 +9,7 @@ use warren_amqp::{ReplyError, short};
 use warren_broker::arguments::{QueueType, parse_consumer_arguments};
 use warren_broker::stats::Event;
 use warren_broker::{
-    ConsumeRefused, Consumer, ConsumerInfo, Entry, Got, HeadWaiter, Queue, REPLY_TO, generated_name,
+    ConsumeRefused, Consumer, ConsumerInfo, Got, HeadWaiter, Queue, REPLY_TO, generated_name,
 };
 
 use super::channel::{Fate, Settlement};
@@ -266,9 +266,28 @@ impl Connection {
         }
     }
 
+    /// The queues are told at the end of the turn.
     pub(super) fn ack(&mut self, number: u16, ack: Ack) -> Result<(), Fault> {
-        let settled = self.take_unacked(number, ack.delivery_tag, ack.multiple)?;
-        self.settle_deliveries(number, settled, Fate::Ack)
+        let (tag, multiple) = (ack.delivery_tag, ack.multiple);
+        if self.open(number)?.tx.is_some() {
+            let settled = self.take_unacked(number, tag, multiple)?;
+            return self.settle_deliveries(number, settled, Fate::Ack);
+        }
+        let limited = {
+            let mut inner = self.outbox.lock();
+            let Some(channel) = inner.channel(number) else {
+                return Ok(());
+            };
+            let n = channel.ack(tag, multiple, &mut self.acks);
+            self.acks.count(number, n.ok_or_else(|| unknown_tag(tag))?);
+            channel.credit.limited()
+        };
+        if limited {
+            // Credit shared between queues: each may have waited for it, so whoever is next in turn
+            // gets it, not the queue that was acked.
+            self.kick_channel(number);
+        }
+        Ok(())
     }
 
     pub(super) fn nack(&mut self, number: u16, nack: Nack) -> Result<(), Fault> {
@@ -302,11 +321,7 @@ impl Connection {
         let Some(channel) = inner.channel(number) else {
             return Ok(Vec::new());
         };
-        let unknown = || {
-            Fault::from(ReplyError::precondition_failed(format!(
-                "unknown delivery tag {tag}"
-            )))
-        };
+        let unknown = || unknown_tag(tag);
         match (tag, multiple) {
             (0, true) => Ok(channel.unacked.take_all()),
             (_, true) => {
@@ -338,7 +353,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells the queues, acks at the end of the turn and all else at once.
+    /// Tells the queues at once.
     pub(super) fn apply_settlement(&mut self, number: u16, entries: Vec<Unacked>, fate: Fate) {
         let (groups, limited) = {
             let mut inner = self.outbox.lock();
@@ -350,33 +365,14 @@ impl Connection {
             (by_source(channel, entries), limited)
         };
         if limited {
-            // Credit shared between queues: each may have waited for it, so whoever is next in turn
-            // gets it, not the queue that was acked.
             self.kick_channel(number);
         }
         for (queue, consumer, entries) in groups {
             match fate {
-                Fate::Ack => {
-                    self.acks.count(number, entries.len() as u64);
-                    self.gather_acks(queue, consumer, entries);
-                }
+                Fate::Ack => queue.ack(consumer, &entries, &mut self.turn),
                 Fate::Requeue => queue.requeue(consumer, entries, &mut self.turn),
                 Fate::Reject => queue.reject(consumer, entries, &mut self.turn),
             }
-        }
-    }
-
-    fn gather_acks(
-        &mut self,
-        queue: Arc<Queue>,
-        consumer: Option<warren_broker::ConsumerId>,
-        entries: Vec<Entry>,
-    ) {
-        match self.acks.groups.last_mut() {
-            Some((last, by, gathered)) if Arc::ptr_eq(last, &queue) && *by == consumer => {
-                gathered.extend(entries);
-            }
-            _ => self.acks.groups.push((queue, consumer, entries)),
         }
     }
 
@@ -410,6 +406,10 @@ impl Connection {
         let last = self.open(number)?.last_queue.clone();
         last.ok_or_else(|| ReplyError::not_found("no previously declared queue").into())
     }
+}
+
+fn unknown_tag(tag: u64) -> Fault {
+    ReplyError::precondition_failed(format!("unknown delivery tag {tag}")).into()
 }
 
 fn consume_refused(queue: &Queue, refused: ConsumeRefused) -> ReplyError {

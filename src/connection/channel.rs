@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use warren_broker::stats::{Event, LiveChannel};
-use warren_broker::{
-    ChannelCredit, ChannelSlot, ConsumerId, PublishBatch, Published, Queue, TxAcks,
-};
+use warren_broker::{ChannelCredit, ChannelSlot, ConsumerId, PublishBatch, Published, Queue};
 
 use super::confirms::Confirms;
 use super::unacked::Unacked;
@@ -118,25 +116,6 @@ pub(crate) struct Body {
     pub(crate) size: u64,
     /// Bytes received; more than is kept when the message is over the size limit (W-6).
     pub(crate) received: u64,
-}
-
-/// Deliveries acked in this read and not told to their queues yet.
-#[derive(Default)]
-pub(crate) struct PendingAcks {
-    /// Grouped by queue and consumer.
-    pub(crate) groups: TxAcks,
-    /// How many each channel acked.
-    pub(crate) by_channel: Vec<(u16, u64)>,
-}
-
-impl PendingAcks {
-    /// Counts acks of a channel.
-    pub(crate) fn count(&mut self, channel: u16, n: u64) {
-        match self.by_channel.last_mut() {
-            Some((last, sum)) if *last == channel => *sum += n,
-            _ => self.by_channel.push((channel, n)),
-        }
-    }
 }
 
 impl OpenChannel {

@@ -10,7 +10,10 @@
 //!             (handshake.rs)           (channels)
 //! ```
 
+pub(crate) mod acks;
 mod basic;
+#[cfg(test)]
+mod budget;
 mod channel;
 mod closing;
 mod confirms;
@@ -39,7 +42,8 @@ use warren_broker::{
 };
 use warren_storage::{Position, QueueId};
 
-use self::channel::{Channel, OpenChannel, PendingAcks};
+use self::acks::PendingAcks;
+use self::channel::{Channel, OpenChannel};
 use self::fault::Fault;
 use crate::clock;
 use crate::net::outbox::{Outbox, Signals};
@@ -317,6 +321,12 @@ impl Connection {
         !self.durable()
     }
 
+    /// Whether what was read last went to queues that are behind their consumers; asked once per
+    /// read.
+    pub(crate) fn take_contended(&mut self) -> bool {
+        self.batch.take_contended()
+    }
+
     /// Bytes published and not yet written by the log thread.
     pub(crate) fn log_backlog(&self) -> usize {
         self.context.broker.log().buffered_bytes()
@@ -438,7 +448,7 @@ impl Connection {
         if self.turn.is_idle() {
             self.turn = Turn::default().mark_deliveries(self.context.broker.log());
         }
-        if self.acks.groups.is_empty() {
+        if self.acks.is_empty() {
             self.acks = PendingAcks::default();
         }
         self.routes = RouteCache::default();

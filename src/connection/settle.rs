@@ -51,14 +51,15 @@ impl Connection {
     }
 
     fn flush_acks(&mut self) {
-        for (queue, consumer, entries) in self.acks.groups.drain(..) {
-            queue.ack(consumer, &entries, &mut self.turn);
-        }
-        for (number, n) in self.acks.by_channel.drain(..) {
-            if let Some(Channel::Open(channel)) = self.channels.get(&number) {
-                channel.live.count(Event::Ack, n);
-            }
-        }
+        let (channels, turn) = (&self.channels, &mut self.turn);
+        self.acks.drain(
+            |queue, consumer, entries| queue.ack(consumer, entries, turn),
+            |(number, n)| {
+                if let Some(Channel::Open(channel)) = channels.get(&number) {
+                    channel.live.count(Event::Ack, n);
+                }
+            },
+        );
     }
 
     /// Writes the confirms that are due; asks the log to call back for the rest.

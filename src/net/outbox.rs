@@ -25,6 +25,7 @@ use warren_broker::{
 use warren_storage::{Durable, QueueId};
 
 use super::write_buf::WriteBuf;
+use crate::connection::acks::PendingAcks;
 use crate::connection::unacked::{Unacked, UnackedList};
 
 /// Bytes waiting for a socket beyond which its consumers get nothing more.
@@ -79,6 +80,31 @@ impl ChannelOut {
         if source.outstanding == 0 && source.cancelled {
             self.drop_source(index);
         }
+    }
+
+    /// Takes the deliveries an ack stands for (H-81, H-82) into `acks` and gives their credit back.
+    /// Returns how many they are; `None` when that tag is not outstanding.
+    pub(crate) fn ack(&mut self, tag: u64, multiple: bool, acks: &mut PendingAcks) -> Option<u64> {
+        let mut taken = std::mem::take(&mut acks.taken);
+        let known = match (tag, multiple) {
+            (0, true) => {
+                taken = self.unacked.take_all();
+                Some(())
+            }
+            (_, true) => self.unacked.take_up_to(tag, &mut taken),
+            (_, false) => self.unacked.take(tag).map(|one| taken.push(one)),
+        };
+        let (n, mut consumed) = (taken.len() as u64, 0);
+        for Unacked { source, entry, .. } in taken.drain(..) {
+            if let Some(from) = self.source(source) {
+                consumed += u32::from(from.consumer.is_some());
+                acks.add(&from.queue, from.consumer, entry);
+                self.settled(source, 1);
+            }
+        }
+        acks.taken = taken;
+        self.credit.release(consumed);
+        known.map(|()| n)
     }
 
     /// Gives back the shared credit of settled deliveries; `basic.get` took none.
@@ -248,23 +274,23 @@ impl Inner {
         }
         held
     }
+}
 
-    /// Adds a body after its header, spliced when large.
-    pub(crate) fn put_body(&mut self, channel: u16, message: &Message) {
-        let body = message.body();
-        if body.len() < SPLICE_MIN {
-            put_body(&mut self.out.bytes, channel, self.frame_max, body);
-            return;
-        }
-        let limit = body_payload_max(self.frame_max);
-        let mut start = 0;
-        while start < body.len() {
-            let end = body.len().min(start + limit);
-            put_body_frame_head(&mut self.out.bytes, channel, (end - start) as u32);
-            self.out.splice(message.clone(), start..end);
-            put_frame_end(&mut self.out.bytes);
-            start = end;
-        }
+/// Adds a body after its header, spliced when large.
+fn put_message_body(out: &mut WriteBuf, frame_max: u32, channel: u16, message: &Message) {
+    let body = message.body();
+    if body.len() < SPLICE_MIN {
+        put_body(&mut out.bytes, channel, frame_max, body);
+        return;
+    }
+    let limit = body_payload_max(frame_max);
+    let mut start = 0;
+    while start < body.len() {
+        let end = body.len().min(start + limit);
+        put_body_frame_head(&mut out.bytes, channel, (end - start) as u32);
+        out.splice(message.clone(), start..end);
+        put_frame_end(&mut out.bytes);
+        start = end;
     }
 }
 
@@ -467,7 +493,7 @@ impl Outbox {
                 let index = state.get_source(queue);
                 state.unacked.push_at(tag, index, entry.sent(), now_s());
             }
-            inner.put_body(channel, &message);
+            put_message_body(&mut inner.out, inner.frame_max, channel, &message);
         });
     }
 
@@ -541,8 +567,14 @@ impl ConsumerSink for Outbox {
 
     fn deliver(&self, consumer: &ConsumerInfo, entries: &mut Vec<Entry>) -> bool {
         let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        let Some(state) = inner.channels.get_mut(&consumer.channel) else {
+        let Inner {
+            out,
+            channels,
+            waker,
+            frame_max,
+            ..
+        } = &mut *inner;
+        let Some(state) = channels.get_mut(&consumer.channel) else {
             return false;
         };
         let Some(&index) = state.consumers.get(&consumer.id) else {
@@ -554,8 +586,7 @@ impl ConsumerSink for Outbox {
         if !consumer.no_ack {
             source.outstanding += entries.len() as u32;
         }
-        let consumer_tag = source.tag.clone();
-        let before = inner.out.len();
+        let before = out.len();
         let first_tag = state.next_tag;
         let n = entries.len() as u64;
         state.next_tag += n;
@@ -569,28 +600,27 @@ impl ConsumerSink for Outbox {
         for (entry, tag) in entries.iter().zip(first_tag..) {
             let message = &entry.message;
             put_deliver_head(
-                &mut inner.out.bytes,
+                &mut out.bytes,
                 consumer.channel,
-                &consumer_tag,
+                &source.tag,
                 tag,
                 entry.redelivered,
                 message.address(),
                 &entry.delivered_header(),
             );
-            inner.put_body(consumer.channel, message);
+            put_message_body(out, *frame_max, consumer.channel, message);
         }
         if consumer.no_ack {
             entries.clear();
-        } else if let Some(state) = inner.channels.get_mut(&consumer.channel) {
+        } else {
             let since_s = now_s();
             for (entry, tag) in entries.drain(..).zip(first_tag..) {
                 state.unacked.push_at(tag, index, entry.sent(), since_s);
             }
         }
-        self.pending
-            .fetch_add(inner.out.len() - before, Ordering::SeqCst);
+        self.pending.fetch_add(out.len() - before, Ordering::SeqCst);
         if before == 0
-            && let Some(waker) = &inner.waker
+            && let Some(waker) = waker
         {
             waker.wake_by_ref();
         }

@@ -19,3 +19,4 @@ mod management;
 mod program;
 mod random;
 mod rows;
+mod syscalls;

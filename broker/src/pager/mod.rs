@@ -44,7 +44,7 @@ impl Default for PagingSettings {
     fn default() -> Self {
         Self {
             resident: ResidentLimits {
-                messages: 16_384,
+                messages: 65_536,
                 bytes: 8 << 20,
             },
             ratio: 0.5,

@@ -224,8 +224,6 @@ pub(crate) struct Round {
     pub unacked: (usize, u64),
     /// Of those: messages and body bytes whose bytes are given up once they were sent.
     pub away: (usize, u64),
-    /// Logged entries settled by being handed over (`no_ack`).
-    pub settled: Vec<Seq>,
     /// Messages handed over to be acked.
     pub delivered: u64,
     /// Messages handed over without.
@@ -435,23 +433,24 @@ impl Consumers {
         self.newest_logged
     }
 
-    /// Ends the round: hands every consumer its batch at once.
-    pub(crate) fn finish(&mut self) -> Round {
+    /// Ends the round: hands every consumer its batch at once. Logged entries settled by that
+    /// (`no_ack`) are added to `settled`.
+    pub(crate) fn finish(&mut self, settled: &mut Vec<Seq>) -> Round {
         for able in self.able.drain(..) {
             self.list[able.index].give_back(able);
         }
         let mut round = Round::default();
         for index in self.served.drain(..) {
-            hand_over(&mut self.list[index], &mut round);
+            hand_over(&mut self.list[index], &mut round, settled);
         }
         if !self.given.is_empty() {
-            self.hand_over_in_order(&mut round);
+            self.hand_over_in_order(&mut round, settled);
         }
         round
     }
 
     /// Consumers that share a connection: each connection gets its messages in queue order.
-    fn hand_over_in_order(&mut self, round: &mut Round) {
+    fn hand_over_in_order(&mut self, round: &mut Round, settled: &mut Vec<Seq>) {
         let mut given = std::mem::take(&mut self.given);
         given.sort_by_key(|(index, _)| self.list[*index].info.connection);
         let mut current = None;
@@ -459,12 +458,12 @@ impl Consumers {
             if let Some(last) = current.replace(index)
                 && last != index
             {
-                hand_over(&mut self.list[last], round);
+                hand_over(&mut self.list[last], round, settled);
             }
             self.list[index].batch.push(entry);
         }
         if let Some(last) = current {
-            hand_over(&mut self.list[last], round);
+            hand_over(&mut self.list[last], round, settled);
         }
         self.given = given;
     }
@@ -473,7 +472,7 @@ impl Consumers {
 /// Framing around a delivery, roughly: what a sink's room is charged beside the message.
 const DELIVERY_OVERHEAD: usize = 64;
 
-fn hand_over(consumer: &mut Consumer, round: &mut Round) {
+fn hand_over(consumer: &mut Consumer, round: &mut Round, settled: &mut Vec<Seq>) {
     let n = consumer.batch.len();
     let sum = |of: fn(&Entry) -> u64| consumer.batch.iter().map(of).sum::<u64>();
     let bytes = sum(|entry| entry.message.body_len() as u64);
@@ -486,9 +485,9 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
             away = (away.0 + 1, away.1 + entry.message.body_len() as u64);
         }
     }
-    let settled_before = round.settled.len();
+    let settled_before = settled.len();
     if !manual {
-        round.settled.extend(logged().map(|entry| entry.seq));
+        settled.extend(logged().map(|entry| entry.seq));
     }
     // Counted before the handover: the client may answer before `deliver` returns.
     if manual && !consumer.reserved {
@@ -510,7 +509,7 @@ fn hand_over(consumer: &mut Consumer, round: &mut Round) {
     if manual && consumer.credit.release(n as u32) {
         consumer.sink.credit_returned(&consumer.info);
     }
-    round.settled.truncate(settled_before);
+    settled.truncate(settled_before);
     // Its connection is winding down; the others go on without it.
     consumer.gone = true;
     round.returned.append(&mut consumer.batch);

@@ -77,6 +77,8 @@ pub struct Queue {
     defined_at: AtomicU64,
     /// New messages should go to the log, transient ones too.
     pages: AtomicBool,
+    /// Somebody consumes and cannot keep up: what is published now delays what is consumed.
+    contended: AtomicBool,
     pager: Arc<Pager>,
     state: Mutex<QueueState>,
     /// What is counted without its lock: publishes, disk reads and writes.
@@ -149,6 +151,7 @@ impl Queue {
             deleted: AtomicBool::new(false),
             defined_at: AtomicU64::new(0),
             pages: AtomicBool::new(false),
+            contended: AtomicBool::new(false),
             pager: Arc::clone(pager),
             state: Mutex::new(state),
             counted: MessageStats::default(),
@@ -244,11 +247,20 @@ impl Queue {
         result
     }
 
+    /// Whether it is behind its consumers.
+    pub(crate) fn contended(&self) -> bool {
+        self.contended.load(Ordering::Relaxed)
+    }
+
     /// Tells publishers whether to log everything, and the pager how much memory is kept.
     fn tell(&self, state: &mut QueueState) {
         let pages = state.pages();
         if pages != self.pages() {
             self.pages.store(pages, Ordering::Relaxed);
+        }
+        let contended = state.is_crowded();
+        if contended != self.contended() {
+            self.contended.store(contended, Ordering::Relaxed);
         }
         let memory = state.memory();
         self.pager.memory_changed(&mut state.memory_told, memory);

@@ -69,6 +69,9 @@ impl Depth {
     }
 }
 
+/// Ready messages from which consumers count as behind.
+const CROWD: usize = 1024;
+
 /// The state of one queue.
 pub(crate) struct QueueState {
     settings: QueueArguments,
@@ -191,6 +194,12 @@ impl QueueState {
     /// Whether new messages should go to the log, transient ones too.
     pub(crate) fn pages(&self) -> bool {
         !self.deleted && self.ready.pages_any()
+    }
+
+    /// Whether there are consumers, and so much waits for them that publishers should leave them
+    /// their turn.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.ready.len() >= CROWD && !self.consumers.is_empty()
     }
 
     /// The consumers.
@@ -321,7 +330,7 @@ impl QueueState {
             self.delivered_logged = newest;
             fx.delivers_up_to(newest);
         }
-        let round = self.consumers.finish();
+        let round = self.consumers.finish(&mut fx.settled);
         self.count(Event::Deliver, round.delivered);
         self.count(Event::DeliverNoAck, round.delivered_no_ack);
         self.count(Event::Redeliver, round.redelivered);
@@ -329,7 +338,6 @@ impl QueueState {
         self.unacked_bytes += round.unacked.1;
         self.unacked_away.0 += round.away.0;
         self.unacked_away.1 += round.away.1;
-        fx.settled.extend(round.settled);
         if !round.returned.is_empty() {
             self.ready.requeue(round.returned);
         }

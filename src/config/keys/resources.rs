@@ -62,7 +62,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "queue_resident_messages",
-        default: "16384",
+        default: "65536",
         accepts: "a number from 64 to 4294967295",
         doc: "Messages of its backlog a queue keeps in memory; the rest is read back from the log \
               when its turn comes.",
