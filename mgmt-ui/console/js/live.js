@@ -6,6 +6,9 @@ import { get } from "./api.js";
 const POLL_MS = 5000;
 const RETRY_MS = [500, 1000, 2000, 5000, 10000];
 
+/** A tab that nobody has looked at for so long is not told anything until somebody does. */
+const AWAY_MS = 30000;
+
 const watched = new Map(); // path -> {listeners, last}
 const state = { mode: "idle", paused: false, listeners: new Set() };
 let source = null;
@@ -13,6 +16,13 @@ let attempts = 0;
 let timer = 0;
 let polling = 0;
 let opened = "";
+
+let away = 0;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(away);
+  if (document.hidden) away = setTimeout(close, AWAY_MS);
+  else if (!source && watched.size) restart();
+});
 
 /** "live", "polling", "stale" or "paused". */
 export function mode() {

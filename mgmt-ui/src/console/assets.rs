@@ -96,6 +96,10 @@ mod tests {
             }
         }
         let page = text("index.html");
+        // All modules are asked for at once, not level by level.
+        for file in Files::iter().filter(|file| file.ends_with(".js")) {
+            assert!(page.contains(&format!("/console/{file}\"")), "{file}");
+        }
         for wanted in ["app.css", "icon.svg", "js/main.js"] {
             assert!(page.contains(&format!("/console/{wanted}")));
             assert!(Files::get(wanted).is_some());

@@ -2,13 +2,15 @@
 // says how to connect.
 
 import { h } from "../dom.js";
-import { path } from "../api.js";
+import { get, path } from "../api.js";
+import { mode } from "../live.js";
 import { href } from "../router.js";
 import { bytes, duration, number, plural, rate, short } from "../format.js";
 import { badge, card, code, figure, icon, meter, notice, tabs } from "../ui.js";
 import { chart, samples } from "../chart.js";
 
 const RANGES = [["60", "1 min"], ["600", "10 min"], ["3600", "1 h"], ["28800", "8 h"], ["86400", "24 h"]];
+const RANKED_MS = 5000;
 const INCREMENT = { 60: 5, 600: 5, 3600: 60, 28800: 600, 86400: 1800 };
 
 export function home(ctx) {
@@ -24,7 +26,15 @@ export function home(ctx) {
   if (ctx.may("monitoring")) ctx.watch("/api/nodes", (data) => (state.nodes = data));
   for (const [name, sort] of [["deepest", "messages_ready"], ["busiest", "message_stats.publish_details.rate"]]) {
     const from = ctx.vhost() ? path("queues", ctx.vhost()) : "/api/queues";
-    ctx.watch(`${from}?page=1&page_size=5&sort=${sort}&sort_reverse=true&columns=name,vhost,${sort}`, (data) => (state[name] = data.items));
+    const url = `${from}?page=1&page_size=5&sort=${sort}&sort_reverse=true&columns=name,vhost,${sort}`;
+    // Sorting all queues costs more than the rest of the page: seldom, and only while it is looked at.
+    const look = () => !document.hidden && mode() !== "paused" && get(url).then((data) => {
+      state[name] = data.items;
+      ctx.redraw();
+    }, () => {});
+    look();
+    const timer = setInterval(look, RANKED_MS);
+    ctx.onEnd(() => clearInterval(timer));
   }
   ctx.watch("/api/console/attention", (data) => (state.attention = data));
   return { draw: () => draw(ctx, state, (range) => {
