@@ -26,6 +26,9 @@ pub(super) struct ParkedGet {
     no_ack: bool,
 }
 
+/// Deliveries settled at once by one ack, about.
+const ACKS_AT_ONCE: usize = 1 << 16;
+
 impl Connection {
     pub(super) fn basic_class(
         &mut self,
@@ -273,6 +276,11 @@ impl Connection {
             let settled = self.take_unacked(number, tag, multiple)?;
             return self.settle_deliveries(number, settled, Fate::Ack);
         }
+        while multiple && let Some(part) = self.take_part(number, tag) {
+            self.acks.count(number, part.len() as u64);
+            self.apply_settlement(number, part, Fate::Ack);
+            self.flush();
+        }
         let limited = {
             let mut inner = self.outbox.lock();
             let Some(channel) = inner.channel(number) else {
@@ -288,6 +296,13 @@ impl Connection {
             self.kick_channel(number);
         }
         Ok(())
+    }
+
+    /// Part of what a tag stands for, when that is so much that it should not be taken apart at
+    /// once.
+    fn take_part(&mut self, number: u16, tag: u64) -> Option<Vec<Unacked>> {
+        let mut inner = self.outbox.lock();
+        inner.channel(number)?.unacked.take_part(tag, ACKS_AT_ONCE)
     }
 
     pub(super) fn nack(&mut self, number: u16, nack: Nack) -> Result<(), Fault> {

@@ -120,15 +120,33 @@ impl UnackedList {
         found
     }
 
+    /// Whether the delivery with this tag is outstanding.
+    pub(crate) fn holds(&self, tag: u64) -> bool {
+        let found = self.slots.binary_search_by_key(&tag, |slot| slot.tag);
+        found.is_ok_and(|at| self.slots[at].entry.is_some()) || self.cold.holds(tag)
+    }
+
     /// Takes all deliveries up to and including `tag`, oldest first; `None` when that tag itself
     /// is not outstanding.
     pub(crate) fn take_up_to(&mut self, tag: u64, taken: &mut Vec<Unacked>) -> Option<()> {
-        let found = self.slots.binary_search_by_key(&tag, |slot| slot.tag);
-        let is_hot = found.is_ok_and(|at| self.slots[at].entry.is_some());
-        if !is_hot && !self.cold.holds(tag) {
+        self.holds(tag).then(|| self.drain_up_to(tag, taken))
+    }
+
+    /// Of deliveries up to `tag`, which is outstanding, takes some `most` of the oldest if there are
+    /// more; `None` if there are not.
+    pub(crate) fn take_part(&mut self, tag: u64, most: usize) -> Option<Vec<Unacked>> {
+        if self.len() <= most || !self.holds(tag) {
             return None;
         }
-        let end = found.map_or_else(|at| at, |at| at + 1);
+        let hot = self.slots.get(most).map_or(tag, |slot| slot.tag);
+        let end = hot.min(self.cold.reach(most).unwrap_or(tag));
+        let mut taken = Vec::new();
+        (end < tag).then(|| self.drain_up_to(end, &mut taken))?;
+        Some(taken)
+    }
+
+    fn drain_up_to(&mut self, tag: u64, taken: &mut Vec<Unacked>) {
+        let end = self.slots.partition_point(|slot| slot.tag <= tag);
         let before = taken.len();
         taken.extend(self.slots.drain(..end).filter_map(Slot::into_unacked));
         self.live -= taken.len() - before;
@@ -137,7 +155,6 @@ impl UnackedList {
             taken[before..].sort_unstable_by_key(|unacked| unacked.tag);
         }
         self.tidy();
-        Some(())
     }
 
     /// Takes everything, oldest first.
@@ -234,6 +251,7 @@ mod tests {
         PushReleased { redelivered: bool, later: bool },
         Take(u64),
         UpTo(u64),
+        Part(u64, usize),
         All,
     }
 
@@ -244,6 +262,7 @@ mod tests {
                 .prop_map(|(redelivered, later)| Op::PushReleased { redelivered, later }),
             4 => (1u64..200).prop_map(Op::Take),
             1 => (1u64..200).prop_map(Op::UpTo),
+            1 => (1u64..200, 1usize..60).prop_map(|(tag, most)| Op::Part(tag, most)),
             1 => Just(Op::All),
         ]
     }
@@ -291,6 +310,21 @@ mod tests {
                                 prop_assert!(found.tag == tag && same(found, known));
                             }
                             model = rest;
+                        }
+                    }
+                    Op::Part(tag, most) => {
+                        let held = model.contains_key(&tag);
+                        if let Some(taken) = list.take_part(tag, most) {
+                            prop_assert!(held && !taken.is_empty());
+                            prop_assert!(taken.len() <= 2 * most + 2 * 16, "{}", taken.len());
+                            for found in taken {
+                                let (first, known) = model.pop_first().expect("as many");
+                                prop_assert!(found.tag == first && same(&found, known));
+                                prop_assert!(first < tag);
+                            }
+                        } else {
+                            let older = model.range(..tag).count();
+                            prop_assert!(!held || older <= 2 * most + 2 * 16);
                         }
                     }
                     Op::All => {

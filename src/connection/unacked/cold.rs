@@ -125,6 +125,17 @@ impl Cold {
         run.is_some_and(|run| run.find(tag).is_some())
     }
 
+    /// The tag up to which there are `most` deliveries, or up to a run more; none if there are fewer.
+    pub(super) fn reach(&self, most: usize) -> Option<u64> {
+        let mut live = 0;
+        let run = self.runs.iter().find(|run| {
+            live += run.live as usize;
+            live >= most
+        })?;
+        let last = run.items.last()?;
+        Some(run.first_tag + u64::from(last.tag))
+    }
+
     /// Takes the delivery with this tag.
     pub(super) fn take(&mut self, tag: u64) -> Option<Unacked> {
         let at = self.run_of(tag)?;
