@@ -468,6 +468,44 @@ fn q48_a_paged_head_is_dropped_unseen() {
     assert_eq!(kept, (51..=150).collect::<Vec<_>>());
 }
 
+/// Those with their bytes would be published by whoever rejected them, the others by the pager, which
+/// may be quicker.
+#[test]
+fn dead_letters_keep_their_order_whoever_has_their_bytes() {
+    let mut world = paged(
+        QueueArguments {
+            dead_letter_exchange: Some(String::new()),
+            ..QueueArguments::default()
+        },
+        5,
+    );
+    (0..5).for_each(|_| world.get());
+    let mut entries: Vec<Entry> = world.unacked.drain(..).map(|(_, entry)| entry).collect();
+    entries[2].message.release();
+    let dead = |world: &World| -> Vec<Seq> {
+        let dead = world.fx.dead.iter();
+        dead.map(|(entry, _)| entry.seq).collect()
+    };
+    world.state.rejected(None, entries, 0, &mut world.fx);
+    assert!(dead(&world).is_empty());
+    world.state.after(&mut world.fx);
+    assert!(world.fx.load);
+    world.reading = world.state.begin_load();
+    assert_eq!(
+        world.reading.as_ref().map(|load| &load.seqs[..]),
+        Some(&[3][..])
+    );
+    world.end_load();
+    assert_eq!(dead(&world), [1, 2, 3, 4, 5]);
+    assert!(
+        world
+            .fx
+            .dead
+            .iter()
+            .all(|(entry, _)| entry.message.is_present())
+    );
+}
+
 #[test]
 fn a_purge_settles_ranges() {
     let mut world = paged(QueueArguments::default(), 100_000);

@@ -82,16 +82,13 @@ impl QueueState {
         } else {
             // Their order is not that of their numbers: what is asked for is read to its end.
             let mut bytes = 0;
-            let seqs = self
-                .dying
-                .iter()
-                .take(PAGE.messages)
-                .map_while(|(entry, _)| {
-                    let fits = bytes < PAGE.bytes;
-                    bytes += entry.message.body_len();
-                    fits.then_some(entry.seq)
-                });
-            let mut seqs: Vec<Seq> = seqs.collect();
+            let page = self.dying.iter().take(PAGE.messages).take_while(|dying| {
+                let fits = bytes < PAGE.bytes;
+                bytes += dying.0.message.body_len();
+                fits
+            });
+            let away = page.filter(|(entry, _)| !entry.message.is_present());
+            let mut seqs: Vec<Seq> = away.map(|(entry, _)| entry.seq).collect();
             seqs.sort_unstable();
             Some(Load {
                 what: What::Dying,
@@ -153,6 +150,10 @@ impl QueueState {
     /// have not come holds the others up.
     fn bury(&mut self, loaded: &[(Seq, Message)], lost: &[Seq], fx: &mut Effects) {
         while let Some((mut entry, reason)) = self.dying.pop_front() {
+            if entry.message.is_present() {
+                fx.dead.push((entry, reason));
+                continue;
+            }
             let found = loaded.binary_search_by_key(&entry.seq, |(seq, _)| *seq);
             if let Ok(at) = found {
                 entry.message = loaded[at].1.clone();

@@ -88,13 +88,18 @@ impl QueueState {
         }
     }
 
-    /// A message dies: at once, unless it is to be dead-lettered and its bytes are away.
+    /// A message dies: at once, unless it is to be dead-lettered and its bytes are away. Then those
+    /// that die with it wait for it, for the pager, which brings its bytes, may be quicker than
+    /// whoever would see to the others: dead letters keep the order of their deaths.
     pub(super) fn dies(&mut self, entry: Entry, reason: DeathReason, fx: &mut Effects) {
-        if entry.message.is_present() || self.settings.dead_letter_exchange.is_none() {
-            fx.dead.push((entry, reason));
-        } else {
-            self.dying.push_back((entry, reason));
+        let at_once = self.dying.is_empty() && entry.message.is_present();
+        if at_once || self.settings.dead_letter_exchange.is_none() {
+            return fx.dead.push((entry, reason));
         }
+        if self.dying.is_empty() {
+            self.dying.extend(fx.dead.drain(..));
+        }
+        self.dying.push_back((entry, reason));
     }
 }
 
