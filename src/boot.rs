@@ -38,17 +38,31 @@ pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
         passwords: config.login.passwords.clone(),
         max_message_size: config.limits.max_message_size,
         paging: config.paging,
+        event_vhost: config.event_vhost.clone(),
+        vhost_defaults: config.vhost_defaults.clone(),
         sample_interval_ms: config.sample_interval.as_millis() as u64,
         durability: config.durability,
         limits: config.node_limits,
     };
     let definitions = read_definitions(config)?;
-    let prepare = |catalog: &Catalog| match &definitions {
-        Some(definitions) => import(catalog, definitions),
-        None => first_user(catalog, config),
+    let prepare = |catalog: &Catalog| {
+        let before = vhost_names(catalog);
+        match &definitions {
+            Some(definitions) => import(catalog, definitions)?,
+            None => first_user(catalog, config)?,
+        }
+        let mut new = vhost_names(catalog);
+        new.retain(|name| !before.contains(name));
+        let defaults = &config.vhost_defaults;
+        defaults.give(catalog, &new, &config.login.passwords)
     };
     Broker::open(&config.data_dir, settings, clock::now_ms(), prepare)
         .map_err(|error| error.to_string())
+}
+
+fn vhost_names(catalog: &Catalog) -> Vec<String> {
+    let state = catalog.read();
+    state.vhosts().map(|(name, _)| name.to_owned()).collect()
 }
 
 fn first_user(catalog: &Catalog, config: &Config) -> Result<(), String> {
@@ -134,6 +148,24 @@ pub(crate) async fn sample_stats(
     }
 }
 
+/// Tells listeners of the event exchange which alarms are about to change.
+fn tell_alarms(broker: &Broker, after: Alarms) {
+    let before = broker.alarms();
+    let node = &broker.settings().node_name;
+    for (source, was, is) in [
+        ("memory", before.memory, after.memory),
+        ("disk", before.disk, after.disk),
+    ] {
+        if was != is {
+            let key = if is { "alarm.set" } else { "alarm.cleared" };
+            broker.notify(key, None, clock::now_ms(), |t| {
+                t.longstr("source", source);
+                t.longstr("node", node);
+            });
+        }
+    }
+}
+
 /// How often the logs are asked whether they can be written.
 const LOG_POLL: Duration = Duration::from_millis(200);
 
@@ -154,6 +186,7 @@ pub(crate) async fn watch_resources(
         // Not what was sampled here: limits that are changed are looked at at once, elsewhere.
         let mut alarms = monitor.alarms();
         alarms.disk |= broker.stalled().is_some();
+        tell_alarms(&broker, alarms);
         broker.set_alarms(alarms);
         tokio::select! {
             () = tokio::time::sleep(LOG_POLL) => {}

@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError};
-use warren_broker::auth::LoginThrottle;
 use warren_broker::{Broker, Turn};
 
 use crate::boot;
@@ -62,8 +61,6 @@ pub(crate) struct Context {
     /// Limits of connections.
     pub(crate) limits: Limits,
     server_properties: FieldTable,
-    /// Who has failed to log in too often.
-    pub(crate) throttle: LoginThrottle,
     channels: AtomicU32,
     stop: watch::Receiver<bool>,
 }
@@ -171,12 +168,14 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     broker
         .start_pager(clock::now_ms)
         .map_err(|error| format!("cannot start a thread: {error}"))?;
+    broker
+        .start_notices(clock::now_ms)
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
     let (stop, stopped) = watch::channel(false);
     let context = Arc::new(Context {
         limits: limits(&config),
         server_properties: server_properties(&config),
         broker: Arc::clone(&broker),
-        throttle: LoginThrottle::default(),
         channels: AtomicU32::new(0),
         stop: stopped.clone(),
     });

@@ -218,15 +218,33 @@ fn purge(plan: &Fairness, conn: &mut Connection) -> Result<(), Error> {
 
 /// Ten thousand queues, declared and deleted, all in one go.
 fn declare_many(plan: &Fairness, conn: &mut Connection) -> Result<(), Error> {
-    for (ids, tail) in [((50, 10), &[0, 0, 0, 0, 0][..]), ((50, 40), &[0])] {
-        let mut out = Vec::new();
-        for n in 0..plan.queues {
-            let name = text(&format!("fairness-{n}"));
-            method(&mut out, ids, &[&[0, 0], &name[..], tail].concat());
-        }
-        send_while_reading(conn, &out, plan.queues)?;
+    about_each(conn, ((50, 10), &[0; 5]), "fairness-", plan.queues)?;
+    delete_all(conn, "fairness-", plan.queues)
+}
+
+/// Declares so many durable queues, all in one go.
+pub(crate) fn declare_durable(conn: &mut Connection, prefix: &str, n: u32) -> Result<(), Error> {
+    about_each(conn, ((50, 10), &[2, 0, 0, 0, 0]), prefix, n)
+}
+
+/// Deletes so many queues, all in one go.
+pub(crate) fn delete_all(conn: &mut Connection, prefix: &str, n: u32) -> Result<(), Error> {
+    about_each(conn, ((50, 40), &[0]), prefix, n)
+}
+
+/// One method about each of so many queues, whose names are `prefix` and a number.
+fn about_each(
+    conn: &mut Connection,
+    (ids, tail): ((u16, u16), &[u8]),
+    prefix: &str,
+    n: u32,
+) -> Result<(), Error> {
+    let mut out = Vec::new();
+    for n in 0..n {
+        let name = text(&format!("{prefix}{n}"));
+        method(&mut out, ids, &[&[0, 0], &name[..], tail].concat());
     }
-    Ok(())
+    send_while_reading(conn, &out, n)
 }
 
 /// A table of a hundred thousand bindings, built in one go and dropped with its queue.

@@ -1,4 +1,4 @@
-//! What connections cost that do nothing (`warren-bench idle`), and what it costs to open and close
+//! What connections and queues cost that do nothing (`warren-bench idle`), and what it costs to open and close
 //! them (`warren-bench churn`).
 
 use std::net::TcpStream;
@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use crate::client::{Connection, Error};
+use crate::fairness::{declare_durable, delete_all};
 use crate::measure::{cpu_seconds, resident_kib};
 
 /// Opens connections with a channel each, leaves them alone, and prints what the broker's memory
-/// grew by.
+/// grew by; then the same with empty durable queues.
 #[derive(Debug, Parser)]
 #[command(name = "warren-bench idle")]
 pub(crate) struct Idle {
@@ -27,6 +28,9 @@ pub(crate) struct Idle {
     /// Connections
     #[arg(long, default_value_t = 10_000)]
     connections: u32,
+    /// Queues
+    #[arg(long, default_value_t = 0)]
+    queues: u32,
     /// Seconds to leave them alone before measuring
     #[arg(long, value_name = "S", default_value_t = 2)]
     rest: u32,
@@ -48,11 +52,34 @@ impl Idle {
         drop(open);
         thread::sleep(Duration::from_secs(self.rest.into()));
         let left = resident_kib(&self.pid);
+        let queues = self.keep_queues()?;
         Ok(format!(
             "connections: {}  before: {before} KiB  with them: {after} KiB  each: {each:.1} KiB  \
-             after closing: {left} KiB  broker CPU to open one: {:.0} us",
+             after closing: {left} KiB  broker CPU to open one: {:.0} us{queues}",
             self.connections,
             opening_s * 1e6 / f64::from(self.connections.max(1))
+        ))
+    }
+
+    /// Declares queues, looks at what they cost, and deletes them.
+    fn keep_queues(&self) -> Result<String, Error> {
+        if self.queues == 0 {
+            return Ok(String::new());
+        }
+        let mut conn = Connection::open(&self.addr, &self.login)?;
+        let before = resident_kib(&self.pid);
+        let started = Instant::now();
+        declare_durable(&mut conn, "idle-", self.queues)?;
+        let took_s = started.elapsed().as_secs_f64();
+        thread::sleep(Duration::from_secs(self.rest.into()));
+        let after = resident_kib(&self.pid);
+        let each = after.saturating_sub(before) as f64 / f64::from(self.queues);
+        delete_all(&mut conn, "idle-", self.queues)?;
+        conn.close()?;
+        Ok(format!(
+            "\nqueues: {}  declared in {took_s:.1} s  before: {before} KiB  with them: {after} KiB  \
+             each: {each:.1} KiB",
+            self.queues
         ))
     }
 }

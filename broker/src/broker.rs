@@ -9,12 +9,13 @@ use parking_lot::{Mutex, RwLock};
 use warren_amqp::ReplyError;
 use warren_storage::{DataDir, Durability, MessageLog, OpenError, QueueId};
 
-use crate::admin::{NodeLimits, OpenCounts};
+use crate::admin::{NodeLimits, OpenCounts, VhostDefaults};
 use crate::alarms::Alarms;
-use crate::auth::{LoopbackUsers, PasswordRules};
+use crate::auth::{LoginThrottle, LoopbackUsers, PasswordRules};
 use crate::catalog::Catalog;
 use crate::held::Held;
 use crate::ids::{ConnectionId, ConsumerId};
+use crate::notices::Notices;
 use crate::pager::{Pager, PagingSettings};
 use crate::recovery;
 use crate::stats::{Churn, LiveConnection, NodeStats, Sampler};
@@ -43,12 +44,19 @@ pub struct Settings {
     pub limits: NodeLimits,
     /// How backlogs are kept.
     pub paging: PagingSettings,
+    /// The vhost that has the event exchange; without it nothing tells of events.
+    pub event_vhost: Option<String>,
+    /// What new vhosts begin with.
+    pub vhost_defaults: VhostDefaults,
 }
 
 /// What vhosts need of the broker.
 pub struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pager: Arc<Pager>,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) event_vhost: Option<String>,
+    pub(crate) default_queue_type: Option<String>,
     pub(crate) next_durable_queue: AtomicU64,
     pub(crate) next_transient_queue: AtomicU64,
     pub(crate) stats: Arc<NodeStats>,
@@ -103,6 +111,7 @@ pub struct Broker {
     /// Held while vhosts come and go.
     vhost_changes: Mutex<()>,
     next_id: AtomicU64,
+    throttle: LoginThrottle,
     // Held for its lock on the data directory.
     _dir: DataDir,
 }
@@ -128,6 +137,9 @@ impl Broker {
             n_queues: AtomicUsize::new(0),
             n_exchanges: AtomicUsize::new(0),
             pager: Pager::new(settings.paging),
+            notices: Notices::new(),
+            event_vhost: settings.event_vhost.clone(),
+            default_queue_type: settings.vhost_defaults.queue_type.clone(),
             next_durable_queue: AtomicU64::new(first_free),
             next_transient_queue: AtomicU64::new(1),
         });
@@ -146,6 +158,7 @@ impl Broker {
             open: Arc::default(),
             vhost_changes: Mutex::new(()),
             next_id: AtomicU64::new(1),
+            throttle: LoginThrottle::default(),
             _dir: dir,
         };
         recovery::start_timers(&broker, now_ms);
@@ -155,6 +168,12 @@ impl Broker {
     /// The settings it runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The type of queues declared without one, where their vhost does not say.
+    pub fn default_queue_type(&self) -> &str {
+        let chosen = &self.settings.vhost_defaults.queue_type;
+        chosen.as_deref().unwrap_or("classic")
     }
 
     /// What clients and operators are told the cluster is called: as it was renamed, else as it
@@ -188,6 +207,15 @@ impl Broker {
 
     pub(crate) fn pager(&self) -> &Arc<Pager> {
         &self.shared.pager
+    }
+
+    pub(crate) fn notices(&self) -> &Arc<Notices> {
+        &self.shared.notices
+    }
+
+    /// Slows down who guesses passwords, over whichever protocol.
+    pub fn login_throttle(&self) -> &LoginThrottle {
+        &self.throttle
     }
 
     /// Deadlines of queues.
@@ -318,6 +346,7 @@ impl Broker {
 
     /// Writes and syncs everything; nothing may be published afterwards.
     pub fn close(&self) {
+        self.notices().stop();
         self.pager().stop();
         if let Err(error) = self.log.close() {
             tracing::error!(%error, "the commit log did not close cleanly");
@@ -328,6 +357,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.notices().stop();
         self.pager().stop();
     }
 }

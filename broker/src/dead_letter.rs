@@ -268,4 +268,6 @@ fn headers_of(header: &[u8]) -> Option<TableRef<'_>> {
 }
 
 #[cfg(test)]
+mod cycle_tests;
+#[cfg(test)]
 mod tests;

@@ -65,10 +65,8 @@ impl Broker {
         }
         let transient = plan.transient;
         let proposed = self
-            .catalog()
-            .propose(Command::Batch(plan.commands))
+            .propose(Command::Batch(plan.commands), turn)
             .map_err(ImportError::Storage)?;
-        turn.need_catalog(proposed.index);
         // New vhosts are shown when they are complete.
         let mut fresh = BTreeMap::new();
         let mut with_policies = BTreeSet::new();

@@ -19,6 +19,7 @@ mod history;
 mod ids;
 mod import;
 pub mod message;
+mod notices;
 mod overview;
 mod pager;
 pub mod policy;
@@ -37,13 +38,15 @@ mod unroutable;
 mod vhost;
 
 pub use admin::{
-    ChannelSlot, ConnectionSlot, NodeLimits, VhostMetadata, check_limit, check_parameter,
+    ChannelSlot, ConnectionSlot, DefaultAccess, DefaultLimits, DefaultPolicy, NodeLimits,
+    VhostDefaults, VhostMetadata, check_limit, check_parameter,
 };
 pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
 pub use explain::{Explanation, Hop, Verdict};
 pub use held::Held;
 pub use ids::{ConnectionId, ConsumerId};
 pub use import::{ImportError, Imported};
+pub use notices::Tap;
 pub use overview::ObjectTotals;
 pub use pager::PagingSettings;
 pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use warren_storage::{Batch, MessageLog, QueueId};
 
 use crate::dead_letter::DeathReason;
+use crate::notices::INTERNAL_USER;
 use crate::queue::{Effects, Entry, Queue};
 use crate::release::Replay;
 
@@ -35,6 +36,7 @@ pub struct Turn {
     pub(crate) gone: Vec<QueueId>,
     pub(crate) replays: Vec<Replay>,
     catalog_index: u64,
+    actor: Option<Arc<str>>,
 }
 
 impl Default for Turn {
@@ -56,6 +58,7 @@ impl Turn {
             gone: Vec::new(),
             replays: Vec::new(),
             catalog_index: 0,
+            actor: None,
         }
     }
 
@@ -63,6 +66,17 @@ impl Turn {
     pub fn mark_deliveries(mut self, log: &MessageLog) -> Self {
         self.effects.delivered_mark = Some((QueueId(0), log.clone()));
         self
+    }
+
+    /// Says for whom the work is done: events name them.
+    pub fn on_behalf_of(mut self, user: &str) -> Self {
+        self.actor = Some(user.into());
+        self
+    }
+
+    /// For whom the work is done.
+    pub(crate) fn actor(&self) -> &str {
+        self.actor.as_deref().unwrap_or(INTERNAL_USER)
     }
 
     /// The time of this turn, Unix milliseconds.

@@ -157,6 +157,16 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
             client.delete(&path(&["vhosts", name]), &[]),
             format!("Deleted vhost \"{name}\""),
         ),
+        Command::TraceOn | Command::TraceOff => {
+            // Changing must not create.
+            client.get(&path(&["vhosts", vhost]))?;
+            let on = matches!(command, Command::TraceOn);
+            let state = if on { "enabled" } else { "disabled" };
+            done(
+                client.put(&path(&["vhosts", vhost]), &json!({"tracing": on})),
+                format!("Trace {state} for vhost {vhost}"),
+            )
+        }
         Command::SetVhostLimits { definition } => {
             set_limits(client, &["vhost-limits", vhost], definition)
         }

@@ -167,6 +167,10 @@ pub(crate) enum Command {
     EnableVhostDeletionProtection { name: String },
     /// Allow to delete a virtual host
     DisableVhostDeletionProtection { name: String },
+    /// Copy the messages of a virtual host to its exchange amq.rabbitmq.trace
+    TraceOn,
+    /// Stop copying messages
+    TraceOff,
     /// Set a policy
     SetPolicy {
         name: String,

@@ -9,7 +9,7 @@ use warren_broker::catalog::{CatalogError, Command, Proposed};
 use warren_broker::{Broker, Session, Turn, Vhost};
 
 use crate::Context;
-use crate::http::{ApiError, MemberVhost, blocking};
+use crate::http::{ApiError, MemberVhost, actor, blocking};
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> u64 {
@@ -28,7 +28,7 @@ impl Context {
     ) -> Result<T, ApiError> {
         let broker = Arc::clone(&self.broker);
         blocking(move || {
-            let mut turn = Turn::new(now_ms());
+            let mut turn = new_turn();
             let result = work(&broker, &mut turn);
             broker.finish(&mut turn);
             match turn.take_catalog_index() {
@@ -56,13 +56,17 @@ impl Context {
 
     /// Applies a command about definitions and waits until it is on disk.
     pub(crate) async fn propose(&self, command: Command) -> Result<Proposed, ApiError> {
-        let catalog = Arc::clone(self.broker.catalog());
-        blocking(move || {
-            let proposed = catalog.propose(command)?;
-            catalog.wait_durable(proposed.index)?;
-            Ok(proposed)
-        })
-        .await?
+        self.change(move |broker, turn| Ok(broker.propose(command, turn)?))
+            .await
+    }
+}
+
+/// A turn for the request being handled, in its user's name.
+pub(crate) fn new_turn() -> Turn {
+    let turn = Turn::new(now_ms());
+    match actor::get() {
+        Some(actor) => turn.on_behalf_of(&actor),
+        None => turn,
     }
 }
 

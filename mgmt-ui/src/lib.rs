@@ -33,7 +33,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use tower_http::compression::CompressionLayer;
 use warren_broker::Broker;
 use warren_broker::alarms::Monitor;
@@ -161,6 +161,7 @@ pub fn router(broker: Arc<Broker>, info: Arc<ServerInfo>) -> Router {
         .route("/mgmt", to("/"))
         .route("/api", to("/api/index.html"))
         .fallback(reply::not_found)
+        .layer(from_fn(http::actor::with_actor))
         .layer(from_fn_with_state(ctx.clone(), front::cross_origin))
         .layer(map_response(reply::protect))
         .layer(CompressionLayer::new())

@@ -97,6 +97,8 @@ impl Node {
             max_message_size: 1024,
             limits: warren_broker::NodeLimits::default(),
             paging: PagingSettings::default(),
+            event_vhost: None,
+            vhost_defaults: warren_broker::VhostDefaults::default(),
             sample_interval_ms: 5000,
             durability: warren_broker::Durability::Fsync,
         };

@@ -11,6 +11,8 @@ use warren_broker::auth::CredentialValidator;
 use super::files::{Origin, Problem, Setting};
 use super::tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersion};
 use super::value::{ListenAddress, Secret};
+use super::vhosts::VhostsDraft;
+pub(super) use super::vhosts::{AccessDraft, LimitsDraft, PolicyDraft};
 use super::{AuthMechanism, Config, LogSink, keys};
 
 /// Settings collected so far. Sources are applied from the weakest to the strongest; within one
@@ -63,6 +65,8 @@ pub(crate) struct Draft {
     pub(super) log_dir: Option<PathBuf>,
     pub(super) management: HttpListener,
     pub(super) prometheus: HttpListener,
+    /// What new vhosts begin with.
+    pub(super) vhosts: VhostsDraft,
 }
 
 /// The two halves of an HTTP listener's address, and whether there is one.
@@ -184,6 +188,7 @@ impl Draft {
             log_dir: None,
             management: HttpListener::new(config.management.as_ref(), 15672),
             prometheus: HttpListener::new(config.prometheus.as_ref(), 15692),
+            vhosts: VhostsDraft::default(),
             config,
         }
     }
@@ -282,6 +287,10 @@ impl Draft {
         self.finish_tls()?;
         self.finish_mechanisms()?;
         self.finish_validator()?;
+        let vhosts = std::mem::take(&mut self.vhosts);
+        vhosts
+            .finish(&mut self.config.vhost_defaults)
+            .map_err(|text| Problem::new(&Origin::Sources, text))?;
         if self.no_listeners {
             self.config.amqp_listeners.clear();
         } else if !self.listeners.is_empty() {

@@ -21,6 +21,7 @@ mod refused;
 mod suggest;
 mod tls;
 mod value;
+mod vhosts;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -96,6 +97,10 @@ pub(crate) struct Config {
     pub(crate) files: Vec<PathBuf>,
     /// Keys that were given and their values, secrets included; flags as the keys they stand for.
     pub(crate) given: Vec<(String, String)>,
+    /// The vhost with the event exchange.
+    pub(crate) event_vhost: Option<String>,
+    /// What new vhosts begin with.
+    pub(crate) vhost_defaults: warren_broker::VhostDefaults,
 }
 
 /// `tcp_listen_options`.
@@ -284,6 +289,8 @@ impl Default for Config {
             node_limits: warren_broker::NodeLimits::default(),
             files: Vec::new(),
             given: Vec::new(),
+            event_vhost: None,
+            vhost_defaults: warren_broker::VhostDefaults::default(),
         }
     }
 }

@@ -33,14 +33,17 @@ const REFUSED: &[(&str, &str)] = &[
     ("session_max_per_connection", OTHER_PROTOCOL),
     ("link_max_per_session", OTHER_PROTOCOL),
     ("runtime_parameters", POLICY),
-    ("default_policies", POLICY),
+    (
+        "default_policies",
+        "of the keys of default operator policies, only those in the table exist",
+    ),
     (
         "default_limits",
-        "limits of vhosts and users are set through the management API or definitions",
+        "of the limits of new vhosts, only those in the table exist",
     ),
     (
         "default_users",
-        "use default_user, or load_definitions for more than one user",
+        "of the keys of users of new vhosts, only those in the table exist",
     ),
     (
         "auth_backends",
@@ -50,14 +53,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("auth_http", BACKEND),
     ("auth_oauth2", BACKEND),
     ("auth_cache", BACKEND),
-    ("default_queue_type", "there is one queue type yet, classic"),
-    ("quorum_queue", "quorum queues are not available yet"),
-    (
-        "quorum_commands_soft_limit",
-        "quorum queues are not available yet",
-    ),
-    ("quorum_cluster_size", "quorum queues are not available yet"),
-    ("raft", "quorum queues are not available yet"),
+    ("quorum_queue", QUORUM),
+    ("quorum_commands_soft_limit", QUORUM),
+    ("quorum_cluster_size", QUORUM),
+    ("raft", QUORUM),
     ("stream", "streams are not available yet"),
     (
         "classic_queue",
@@ -141,9 +140,15 @@ const REFUSED: &[(&str, &str)] = &[
     ("deprecated_features", "there is nothing to permit or deny"),
     ("product", "the product's name and version are its own"),
     ("motd_file", "there is no message of the day"),
-    ("trace_vhosts", "message tracing is not available yet"),
+    (
+        "trace_vhosts",
+        "tracing is switched on while the node runs: warren ctl trace_on",
+    ),
     ("message_interceptors", "messages are not intercepted"),
-    ("event_exchange", "events are not published yet"),
+    (
+        "event_exchange",
+        "events are published in AMQP 0-9-1 to the vhost that event_exchange.vhost names",
+    ),
     ("mqtt", OTHER_PROTOCOL),
     ("stomp", OTHER_PROTOCOL),
     ("web_mqtt", OTHER_PROTOCOL),
@@ -161,6 +166,7 @@ const TLS_OPTION: &str = "this option of Erlang's TLS does not exist here";
 const ENCRYPTED_KEY: &str =
     "encrypted private keys are not read; keep the key unencrypted, readable by the broker alone";
 const CLUSTER: &str = "a node stands alone: there are no clusters and mirrors yet";
+const QUORUM: &str = "a quorum queue has one member, on this node, and nothing to be tuned";
 const POLICY: &str = "policies and parameters are set through the management API or definitions";
 const STORAGE: &str = "messages are stored in another way here";
 const BACKEND: &str = "users are always looked up in the node's own list";

@@ -91,6 +91,23 @@ pub(super) fn bytes(text: &str) -> Result<u64, BadValue> {
     value.checked_mul(factor).ok_or(BadValue::Form)
 }
 
+/// Milliseconds, as a number or with RabbitMQ's units `ms`, `s`, `m`, `h`, `d`, `w`.
+pub(super) fn duration_ms(text: &str) -> Result<u64, BadValue> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (value, unit) = text.split_at(digits);
+    let value = value.parse::<u64>().map_err(|_| BadValue::Form)?;
+    let factor: u64 = match unit {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        "d" => 24 * 60 * 60 * 1000,
+        "w" => 7 * 24 * 60 * 60 * 1000,
+        _ => return Err(BadValue::Form),
+    };
+    value.checked_mul(factor).ok_or(BadValue::Form)
+}
+
 /// Where a listener binds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListenAddress {

@@ -148,6 +148,7 @@ impl Connection {
         (timeout_ms, nowait): (Option<u64>, bool),
     ) -> Result<(), Fault> {
         let (id, tag) = (info.id, info.tag.clone());
+        let told = info.clone();
         let credit = Arc::clone(&self.open(number)?.credit);
         self.outbox
             .add_consumer(number, id, &tag, queue, timeout_ms);
@@ -167,6 +168,7 @@ impl Connection {
         let channel = self.open(number)?;
         channel.consumers.insert(tag, (id, Arc::clone(queue)));
         channel.live.add_consumer(id, queue);
+        self.tell_consumer_created(&told, queue.name());
         queue.kick(&mut self.turn);
         self.flush();
         Ok(())
@@ -196,6 +198,7 @@ impl Connection {
             channel.live.remove_consumer(id);
             self.outbox.remove_consumer(number, id);
             queue.remove_consumer(id, &mut self.turn);
+            self.tell_consumer_deleted(number, tag, queue.name());
             let channel = self.open(number)?;
             let was_reply = channel
                 .reply_queue

@@ -225,6 +225,10 @@ impl Connection {
             return self.complete(number, &incoming);
         }
         let confirm = self.next_confirm(number)?;
+        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_open()) {
+            let parts = [incoming.address, incoming.header, incoming.body];
+            tap.published(number, &route, parts);
+        }
         self.flush_publishes();
         self.batch.push_large(
             &route,
@@ -246,6 +250,10 @@ impl Connection {
             returned,
         } = self.check(number, incoming)?;
         let confirm = self.next_confirm(number)?;
+        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_open()) {
+            let parts = [incoming.address, incoming.header, incoming.body];
+            tap.published(number, &route, parts);
+        }
         if returned {
             // The return stands before the confirm (H-22, H-48).
             self.return_message(number, incoming)?;

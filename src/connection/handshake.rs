@@ -9,7 +9,7 @@ use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyError, put_method};
 use warren_broker::auth::{self, AuthenticatedUser};
 use warren_broker::stats::{ConnectionInfo, LiveConnection, Login};
-use warren_broker::{Session, Vhost};
+use warren_broker::{Session, Tap, Vhost};
 
 use super::fault::{Fault, REFUSAL_DELAY};
 use super::{Capabilities, Connection, Handle, Phase};
@@ -87,18 +87,23 @@ impl Connection {
             start_ok.mechanism.to_string(),
         );
         let mechanism = start_ok.mechanism.as_str();
-        let (throttle, address, now_ms) = (&self.context.throttle, self.peer.ip(), clock::now_ms());
+        let (address, now_ms) = (self.peer.ip(), clock::now_ms());
+        let throttle = self.context.broker.login_throttle();
         if !throttle.admits(address, now_ms) {
             return self.refuse_login(mechanism, "too many failed logins from this address");
         }
         match self.authenticate(mechanism, start_ok.response.as_bytes()) {
             Ok(user) => {
+                self.tell_login(&user.name, mechanism, None);
                 let stats = self.context.broker.stats();
                 stats.count_login(Login::Amqp, true);
                 self.login = Some(user);
             }
             Err(reason) => {
                 throttle.failed(address, now_ms);
+                let claimed = parse_sasl(mechanism, start_ok.response.as_bytes());
+                let claimed = claimed.map(|given| given.user).unwrap_or_default();
+                self.tell_login(&claimed, mechanism, Some(&reason));
                 return self.refuse_login(mechanism, &reason);
             }
         }
@@ -225,12 +230,17 @@ impl Connection {
             outbox: Arc::clone(&self.outbox),
             consumer_timeout_ms: self.context.limits.consumer_timeout_ms,
         };
+        let live_connection = Arc::clone(&handle.live);
         self.session = Some(session);
+        self.turn = self.new_turn();
+        self.tap = Some(Tap::new(&vhost, &live_connection));
+        self.outbox.set_tap(Tap::new(&vhost, &live_connection));
         self.slot = Some(slot);
         self.vhost = Some(vhost);
         self.phase = Phase::Running;
         self.registered = true;
         broker.add_connection(self.id, Arc::new(handle));
+        self.tell_opened();
         tracing::info!(
             "connection ({}): user '{user_name}' authenticated and granted access to vhost '{name}'",
             self.name

@@ -18,6 +18,7 @@ mod channel;
 mod closing;
 mod confirms;
 mod content;
+mod events;
 mod fault;
 mod handshake;
 mod settle;
@@ -38,7 +39,7 @@ use warren_amqp::{FieldTable, ReplyError, put_method};
 use warren_broker::stats::{ConnectionState, LiveConnection};
 use warren_broker::{
     ConnectionHandle, ConnectionId, ConnectionSlot, ConsumerSink, Held, PublishBatch, Queue,
-    RouteCache, Session, TlsDetails, Turn, Vhost,
+    RouteCache, Session, Tap, TlsDetails, Turn, Vhost,
 };
 use warren_storage::{Position, QueueId};
 
@@ -90,6 +91,8 @@ pub(crate) struct Connection {
     introduced: (FieldTable, String),
     /// What others see of it, once it is open.
     live: Option<Arc<LiveConnection>>,
+    /// Traces what it publishes, once it has a vhost.
+    tap: Option<Tap>,
     /// Bytes and packets received and sent before.
     early: [u64; 4],
     outbox: Arc<Outbox>,
@@ -218,6 +221,7 @@ impl Connection {
             local,
             introduced: Default::default(),
             live: None,
+            tap: None,
             early: [0; 4],
             outbox,
             phase: Phase::Header,
@@ -446,7 +450,7 @@ impl Connection {
             self.batch = PublishBatch::of(self.id);
         }
         if self.turn.is_idle() {
-            self.turn = Turn::default().mark_deliveries(self.context.broker.log());
+            self.turn = self.new_turn();
         }
         if self.acks.is_empty() {
             self.acks = PendingAcks::default();
@@ -468,8 +472,18 @@ impl Connection {
         self.close_all_channels();
         self.delete_exclusive_queues();
         if std::mem::take(&mut self.registered) {
+            self.tell_closed();
             self.context.broker.remove_connection(self.id);
             self.slot = None;
+        }
+    }
+
+    /// A turn for its work, in its user's name.
+    fn new_turn(&self) -> Turn {
+        let turn = Turn::default().mark_deliveries(self.context.broker.log());
+        match &self.session {
+            Some(session) => turn.on_behalf_of(&session.user.name),
+            None => turn,
         }
     }
 
@@ -595,6 +609,7 @@ impl Connection {
         let channel = OpenChannel::new(credit, prefetch, live, slot);
         self.channels
             .insert(number, Channel::Open(Box::new(channel)));
+        self.tell_channel("channel.created", number);
         self.send_raw(number, &[0, 20, 0, 11, 0, 0, 0, 0]);
         Ok(())
     }

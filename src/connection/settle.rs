@@ -185,7 +185,9 @@ impl Connection {
         for (queue, _, entries) in by_source(&mut out, unsettled) {
             at_queue(&mut leaving, &queue).entries.extend(entries);
         }
-        for (_, (id, queue)) in channel.consumers.drain() {
+        self.tell_channel("channel.closed", number);
+        for (tag, (id, queue)) in channel.consumers.drain() {
+            self.tell_consumer_deleted(number, &tag, queue.name());
             at_queue(&mut leaving, &queue).consumers.push(id);
         }
         for Leaving {
@@ -244,8 +246,11 @@ impl Connection {
         {
             return;
         }
-        channel.consumers.remove(tag);
+        let gone = channel.consumers.remove(tag);
         channel.live.remove_consumer(id);
+        if let Some((_, queue)) = gone {
+            self.tell_consumer_deleted(number, tag, queue.name());
+        }
         self.outbox.remove_consumer(number, id);
         if self.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel {

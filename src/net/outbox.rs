@@ -20,7 +20,8 @@ use warren_amqp::{
 use warren_broker::message::Message;
 use warren_broker::stats::{Event, LiveChannel};
 use warren_broker::{
-    ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, HeadWaiter, Held, Queue, TxAcks,
+    ChannelCredit, ConsumerId, ConsumerInfo, ConsumerSink, Entry, HeadWaiter, Held, Queue, Tap,
+    TxAcks,
 };
 use warren_storage::{Durable, QueueId};
 
@@ -258,6 +259,8 @@ pub(crate) struct Inner {
     waker: Option<Waker>,
     signals: Signals,
     frame_max: u32,
+    /// Traces what is delivered, once the connection has a vhost.
+    tap: Option<Tap>,
 }
 
 impl Inner {
@@ -314,6 +317,7 @@ impl Outbox {
             waker: None,
             signals: Signals::default(),
             frame_max: 0,
+            tap: None,
         };
         Arc::new(Self {
             inner: Mutex::new(inner),
@@ -340,6 +344,11 @@ impl Outbox {
     /// Sets the negotiated frame size.
     pub(crate) fn set_frame_max(&self, frame_max: u32) {
         self.inner.lock().frame_max = frame_max;
+    }
+
+    /// Sets what traces deliveries.
+    pub(crate) fn set_tap(&self, tap: Tap) {
+        self.inner.lock().tap = Some(tap);
     }
 
     /// Bytes waiting.
@@ -477,6 +486,9 @@ impl Outbox {
             };
             let tag = state.next_tag;
             state.next_tag += 1;
+            if let Some(tap) = inner.tap.as_ref().filter(|tap| tap.is_open()) {
+                tap.delivered(channel, queue, &entry);
+            }
             let message = entry.message.clone();
             let (address, header) = (message.address(), entry.delivered_header());
             let out = &mut inner.out.bytes;
@@ -572,6 +584,7 @@ impl ConsumerSink for Outbox {
             channels,
             waker,
             frame_max,
+            tap,
             ..
         } = &mut *inner;
         let Some(state) = channels.get_mut(&consumer.channel) else {
@@ -585,6 +598,11 @@ impl ConsumerSink for Outbox {
         };
         if !consumer.no_ack {
             source.outstanding += entries.len() as u32;
+        }
+        if let Some(tap) = tap.as_ref().filter(|tap| tap.is_open()) {
+            for entry in entries.iter() {
+                tap.delivered(consumer.channel, &source.queue, entry);
+            }
         }
         let before = out.len();
         let first_tag = state.next_tag;

@@ -4,6 +4,7 @@
 //! clients, which catalog index the answer must wait for. Nothing here is called by a connection:
 //! going through thousands of queues takes its time, on a thread that may block.
 
+mod defaults;
 mod limits;
 mod parameters;
 mod policies;
@@ -13,6 +14,7 @@ mod vhosts;
 #[cfg(test)]
 mod tests;
 
+pub use defaults::{DefaultAccess, DefaultLimits, DefaultPolicy, VhostDefaults};
 pub use limits::{ChannelSlot, ConnectionSlot, NodeLimits};
 pub(crate) use limits::{OpenCounts, limit};
 pub use parameters::{check_limit, check_parameter};

@@ -1,7 +1,7 @@
 //! Setting and clearing policies, live (row L-5).
 
 use crate::broker::Broker;
-use crate::catalog::{CatalogError, Command, PolicyDef};
+use crate::catalog::{CatalogError, Command, PolicyDef, Proposed};
 use crate::policy::PolicySet;
 use crate::turn::Turn;
 
@@ -91,12 +91,33 @@ impl Broker {
         }
     }
 
+    /// Proposes a command, and tells those who listen to events what it changed. The turn's answer
+    /// waits for it.
+    ///
+    /// Errors: see [`CatalogError`].
+    pub fn propose(&self, command: Command, turn: &mut Turn) -> Result<Proposed, CatalogError> {
+        let notices = self.notices();
+        if !notices.wanted() {
+            let proposed = self.catalog().propose(command)?;
+            turn.need_catalog(proposed.index);
+            return Ok(proposed);
+        }
+        let known_user = match &command {
+            Command::PutUser { name, .. } => self.catalog().read().user(name).is_some(),
+            _ => false,
+        };
+        let proposed = self.catalog().propose(command.clone())?;
+        turn.need_catalog(proposed.index);
+        for event in &proposed.events {
+            notices.definition_changed(&command, event, known_user, turn);
+        }
+        Ok(proposed)
+    }
+
     /// Proposes a command; the turn's answer waits for it. Whether anything changed.
     ///
     /// Errors: see [`CatalogError`].
     pub fn change(&self, command: Command, turn: &mut Turn) -> Result<bool, CatalogError> {
-        let proposed = self.catalog().propose(command)?;
-        turn.need_catalog(proposed.index);
-        Ok(!proposed.events.is_empty())
+        Ok(!self.propose(command, turn)?.events.is_empty())
     }
 }

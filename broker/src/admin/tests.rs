@@ -31,6 +31,8 @@ fn settings() -> Settings {
         passwords: PasswordRules::default(),
         limits: NodeLimits::default(),
         paging: crate::PagingSettings::default(),
+        event_vhost: None,
+        vhost_defaults: crate::VhostDefaults::default(),
     }
 }
 

@@ -35,7 +35,7 @@ impl Broker {
     /// Creates a vhost with the exchanges every vhost has, or changes its metadata. Whether it is
     /// new.
     ///
-    /// Errors: `Name`, `Limit`, `Log`.
+    /// Errors: `Name`, `Limit`, `Defaults`, `Log`.
     pub fn put_vhost(
         &self,
         name: &str,
@@ -58,12 +58,29 @@ impl Broker {
             tags: metadata.tags,
             default_queue_type: metadata.default_queue_type,
         };
+        let command = if new {
+            let mut all = vec![command];
+            all.extend(self.vhost_defaults(name).map_err(CatalogError::Defaults)?);
+            Command::Batch(all)
+        } else {
+            command
+        };
         self.change(command, turn)?;
         if new {
             let vhost = build_vhost(self.shared(), name, turn.now_ms());
             self.insert_vhost(vhost);
         }
         Ok(new)
+    }
+
+    /// What a new vhost of that name is given.
+    ///
+    /// Errors: a password in the configuration that cannot be used.
+    pub(crate) fn vhost_defaults(&self, name: &str) -> Result<Vec<Command>, String> {
+        let settings = self.settings();
+        let state = self.catalog().read();
+        let defaults = &settings.vhost_defaults;
+        defaults.commands(name, &state, &settings.passwords)
     }
 
     /// Protects a vhost from deletion or no longer does.

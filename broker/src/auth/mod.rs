@@ -16,6 +16,7 @@ pub use password::{
     HashError, HashingAlgorithm, hash_password, hash_password_with, hash_sha256, verify,
 };
 pub(crate) use permission::compile;
+pub(crate) use permission::matches_pattern;
 pub use permission::{Access, Permission, PermissionCache, check_pattern};
 pub use rules::{CredentialValidator, PasswordRefused, PasswordRules};
 pub use throttle::{LoginThrottle, REFUSAL_DELAY};

@@ -108,6 +108,11 @@ pub fn check_pattern(pattern: &str) -> Result<(), String> {
     compile(pattern).map(drop)
 }
 
+/// Whether `pattern`, which was checked, is found in `name`.
+pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
+    Pattern::new(pattern).matches(name)
+}
+
 /// What one user may do in one vhost, compiled.
 #[derive(Debug)]
 pub struct Permission {

@@ -26,6 +26,9 @@ pub enum CatalogError {
     /// There is as much of it as the node may have.
     #[error("{0}")]
     Limit(String),
+    /// What it is to begin with cannot be used.
+    #[error("{0}")]
+    Defaults(String),
     /// There is no such user.
     #[error("no user '{0}'")]
     NoSuchUser(String),

@@ -180,6 +180,7 @@ impl<'a> Plan<'a> {
     fn vhost(&mut self, entry: &VhostEntry) -> Result<(), ImportError> {
         let metadata = entry.metadata();
         let what = format!("vhost '{}'", entry.name);
+        let new = self.state.vhost(&entry.name).is_none();
         self.add(
             &what,
             Command::PutVhost {
@@ -189,6 +190,14 @@ impl<'a> Plan<'a> {
                 default_queue_type: metadata.default_queue_type,
             },
         )?;
+        if new {
+            let settings = self.broker.settings();
+            let defaults = &settings.vhost_defaults;
+            let given = defaults.commands(&entry.name, &self.state, &settings.passwords);
+            for command in given.map_err(|why| refused(&what, why))? {
+                self.add(&what, command)?;
+            }
+        }
         if metadata.protected_from_deletion {
             let name = entry.name.clone();
             let protected = true;

@@ -22,6 +22,8 @@ mod ready;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

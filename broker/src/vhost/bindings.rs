@@ -45,6 +45,9 @@ impl Vhost {
         let (destination, to_durable) = self.destination(session, &request)?;
         let durable = source.durable && to_durable;
         let new = self.install_binding(&request, destination.clone())?;
+        if new {
+            self.tell_binding("binding.created", &request, turn);
+        }
         if new && let Some(history) = self.history(&request.source) {
             turn.replays.push(Replay {
                 vhost: Arc::clone(&self.name),
@@ -93,6 +96,7 @@ impl Vhost {
         if !unbound.removed {
             return Ok(());
         }
+        self.tell_binding("binding.deleted", &request, turn);
         self.bump_generation();
         let emptied = request.source.clone();
         if source.durable && to_durable {

@@ -136,7 +136,7 @@ impl Vhost {
         if kind == ExchangeKind::Delayed {
             self.create_delay_store(&request.name, request.durable, turn)?;
         }
-        self.install_exchange(Exchange {
+        let exchange = Exchange {
             name: request.name,
             kind,
             durable: request.durable,
@@ -145,7 +145,9 @@ impl Vhost {
             arguments: request.arguments,
             alternate,
             stats: ExchangeStats::new(&self.stats),
-        });
+        };
+        self.tell_exchange_created(&exchange, turn);
+        self.install_exchange(exchange);
         Ok(())
     }
 
@@ -227,6 +229,7 @@ impl Vhost {
         if self.exchanges.remove(&exchange.name).is_some() {
             self.shared.n_exchanges.fetch_sub(1, Ordering::Relaxed);
         }
+        self.tell_exchange_deleted(&exchange.name, turn);
         self.forget_exchange_policy(&exchange.name);
         self.histories.remove(&exchange.name);
         self.remove_delay_store(&exchange.name, turn);

@@ -7,6 +7,7 @@
 
 mod bindings;
 mod delays;
+mod events;
 mod exchanges;
 mod policies;
 mod queues;
@@ -27,6 +28,7 @@ pub use queues::{Declared, QueueRequest, generated_name};
 
 use crate::broker::Shared;
 use crate::history::History;
+use crate::notices::{EVENT_EXCHANGE, TRACE_EXCHANGE};
 use crate::queue::{Queue, QueueHandle};
 use crate::route::REPLY_TO;
 use crate::stats::{ExchangeStats, VhostStats};
@@ -51,6 +53,10 @@ pub struct Vhost {
     policies: VhostPolicies,
     /// It is deleted: nothing more may be declared in it.
     shut: AtomicBool,
+    /// Messages are traced (row O-20).
+    traced: AtomicBool,
+    /// The event exchange is here.
+    hosts_events: bool,
     stats: Arc<VhostStats>,
 }
 
@@ -73,7 +79,7 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
     ("amq.topic", ExchangeKind::Topic, false),
     ("amq.headers", ExchangeKind::Headers, false),
     ("amq.match", ExchangeKind::Headers, false),
-    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+    (TRACE_EXCHANGE, ExchangeKind::Topic, true),
 ];
 
 impl Vhost {
@@ -93,9 +99,13 @@ impl Vhost {
             topology: Mutex::new(()),
             policies: VhostPolicies::default(),
             shut: AtomicBool::new(false),
+            traced: AtomicBool::new(false),
+            hosts_events: shared.event_vhost.as_deref() == Some(name),
             stats: shared.stats.add_vhost(name),
         };
-        for (name, kind, internal) in PREDECLARED {
+        let events = (EVENT_EXCHANGE, ExchangeKind::Topic, true);
+        let events = vhost.hosts_events.then_some(events);
+        for (name, kind, internal) in PREDECLARED.into_iter().chain(events) {
             vhost.install_exchange(Exchange {
                 name: name.to_owned(),
                 kind,
@@ -118,6 +128,20 @@ impl Vhost {
     /// What is counted in it.
     pub fn stats(&self) -> &Arc<VhostStats> {
         &self.stats
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether what is published and delivered is traced.
+    pub fn traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
+    }
+
+    /// Switches tracing on or off, until the node stops.
+    pub fn set_traced(&self, traced: bool) {
+        self.traced.store(traced, Ordering::Relaxed);
     }
 
     /// Moves whenever a remembered route may have become wrong.
@@ -206,6 +230,7 @@ impl Vhost {
     /// Remembered routes must be found anew.
     fn bump_generation(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.look_for_listeners();
     }
 }
 

@@ -51,9 +51,10 @@ impl Vhost {
         turn: &mut Turn,
     ) -> Result<(), ReplyError> {
         request.name = clean_name(&request.name);
-        if self.find_queue(&request.name).is_none() {
+        if self.find_queue(&request.name).is_none() || request.name.starts_with("amq.") {
             return self.declare_queue(session, request, turn).map(|_| ());
         }
+        self.choose_type(&mut request);
         session.check_queue(Access::Configure, &request.name)?;
         let _topology = self.topology.lock();
         let queue = self.queue(&request.name)?;
@@ -149,7 +150,9 @@ impl Vhost {
         match self.parse_arguments(queue, &arguments) {
             Ok(declared) => {
                 let (settings, policy) = self.under_policy(queue.name(), declared, &arguments);
+                let before = queue.policy();
                 queue.configure(settings, policy, turn);
+                self.tell_queue_policy(queue, before.as_deref(), turn);
             }
             // It was declared with them.
             Err(error) => {

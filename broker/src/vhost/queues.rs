@@ -163,6 +163,7 @@ impl Vhost {
         let _topology = self.topology.lock();
         let n = queue.close(if_unused, if_empty, turn)?;
         add(&self.shared.stats.churn.queues_deleted, 1);
+        self.tell_queue_deleted(queue, turn);
         self.forget_queue(queue);
         let unbound = self
             .routing
@@ -208,6 +209,7 @@ impl Vhost {
     /// Ends a queue of a vhost that is deleted: the catalog has forgotten it already.
     pub(crate) fn drop_queue(&self, queue: &Arc<Queue>, turn: &mut Turn) {
         let _ = queue.close(false, false, turn);
+        self.tell_queue_deleted(queue, turn);
         self.forget_queue(queue);
     }
 
@@ -346,6 +348,7 @@ impl Vhost {
         queue.set_defined_at(defined_at);
         let depth = queue.touch(turn);
         self.install_queue(Arc::clone(&queue));
+        self.tell_queue_created(&queue, turn);
         add(&self.shared.stats.churn.queues_created, 1);
         add(&self.shared.stats.churn.queues_declared, 1);
         let mut declared = declared(&queue, depth);
@@ -355,7 +358,7 @@ impl Vhost {
 
     /// A declare that does not say which type it wants gets the vhost's default, where that can be
     /// what was asked for. A queue that is there already keeps its own.
-    fn choose_type(&self, request: &mut QueueRequest) {
+    pub(super) fn choose_type(&self, request: &mut QueueRequest) {
         let plain = request.durable && !request.exclusive && !request.auto_delete;
         if !plain || request.arguments.contains_key(QUEUE_TYPE) {
             return;
@@ -365,6 +368,7 @@ impl Vhost {
             let vhost = catalog.vhost(&self.name);
             vhost.and_then(|vhost| vhost.default_queue_type.clone())
         };
+        let default = default.or_else(|| self.shared.default_queue_type.clone());
         let kind = default.as_deref().and_then(QueueType::from_name);
         let Some(kind) = kind.filter(|kind| is_available(*kind) && *kind != QueueType::Classic)
         else {

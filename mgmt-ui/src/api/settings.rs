@@ -12,6 +12,7 @@ use warren_broker::catalog::{
 use warren_broker::{Turn, check_limit, check_parameter};
 
 use crate::Context;
+use crate::act::new_turn;
 use crate::http::{
     Administrator, ApiError, Body, Manager, Path, PolicyVhost, Routes, VhostScope, blocking,
 };
@@ -154,18 +155,13 @@ pub(super) fn changing<T>(
     ctx: &Context,
     change: impl FnOnce(&mut Turn) -> Result<T, CatalogError>,
 ) -> Result<T, CatalogError> {
-    let mut turn = Turn::new(now_ms());
+    let mut turn = new_turn();
     let result = change(&mut turn)?;
     ctx.broker.finish(&mut turn);
     ctx.broker
         .catalog()
         .wait_durable(turn.take_catalog_index())?;
     Ok(result)
-}
-
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Proposes one command off the threads that serve connections. Whether it changed anything.

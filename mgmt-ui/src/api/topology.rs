@@ -187,7 +187,8 @@ async fn put_queue(
     };
     ctx.act(member, move |vhost, session, turn| {
         let new = vhost.find_queue(&request.name).is_none();
-        vhost.declare_queue(session, request, turn)?;
+        // Of one that is there, arguments that do not make it another queue change in place.
+        vhost.redeclare_queue(session, request, turn)?;
         Ok(created(new))
     })
     .await

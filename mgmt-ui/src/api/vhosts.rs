@@ -18,6 +18,7 @@ pub(super) fn routes() -> Routes {
                 "string",
                 "of queues declared without one",
             ),
+            ("tracing", "boolean", "copy messages to amq.rabbitmq.trace"),
         ])
         .delete("/vhosts/{vhost}", "Delete a vhost and all in it", delete)
         .post(
@@ -35,9 +36,9 @@ async fn put(
 ) -> Result<StatusCode, ApiError> {
     let known = ctx.broker.catalog().read().vhost(&name).cloned();
     let known = known.map(VhostMetadata::from).unwrap_or_default();
-    if fields.boolean("tracing", false)? {
-        return Err(ApiError::bad_request("messages cannot be traced yet"));
-    }
+    let running = ctx.broker.vhost(&name);
+    let traced = running.is_some_and(|vhost| vhost.traced());
+    let traced = fields.boolean("tracing", traced)?;
     let queue_type = match fields.text("default_queue_type")? {
         None => known.default_queue_type,
         Some("" | "undefined") => None,
@@ -51,7 +52,13 @@ async fn put(
         default_queue_type: queue_type,
     };
     let new = ctx
-        .change(move |broker, turn| Ok(broker.put_vhost(&name, metadata, turn)?))
+        .change(move |broker, turn| {
+            let new = broker.put_vhost(&name, metadata, turn)?;
+            if let Some(vhost) = broker.vhost(&name) {
+                vhost.set_traced(traced);
+            }
+            Ok(new)
+        })
         .await?;
     Ok(created(new))
 }

@@ -48,6 +48,7 @@ impl FromRequestParts<Context> for Manager {
         if !accepts_json(&parts.headers) {
             return Err(ApiError::Empty(StatusCode::NOT_ACCEPTABLE));
         }
+        super::actor::set(&user.name);
         Ok(Self(user))
     }
 }
@@ -165,9 +166,17 @@ pub(crate) fn check(
     // The loopback rule is applied after the password: RabbitMQ has a text of its own for it,
     // which must not tell strangers that a user exists.
     let loopback_users = &broker.settings().loopback_users;
+    let (throttle, now_ms) = (broker.login_throttle(), crate::act::now_ms());
+    if peer.is_some_and(|peer| !throttle.admits(peer, now_ms)) {
+        tracing::warn!("HTTP access denied: too many failed logins from this address");
+        return Err(ApiError::LoginFailed);
+    }
     let user =
         login(broker.catalog(), name, password, true, loopback_users).map_err(|refused| {
             tracing::warn!("HTTP access denied: {refused}");
+            if let Some(peer) = peer {
+                throttle.failed(peer, now_ms);
+            }
             ApiError::LoginFailed
         })?;
     admit(broker, user, peer)
@@ -300,5 +309,21 @@ mod tests {
             authenticate(&node.broker, &headers, None).unwrap_err(),
             refused
         );
+    }
+
+    #[tokio::test]
+    async fn an_address_with_many_failures_is_not_listened_to() {
+        let node = Node::start().await;
+        node.add_user("ann", &["management"]);
+        let from = |ip: &str, password: &str| {
+            check(&node.broker, "ann", password, Some(ip.parse().unwrap()))
+        };
+        let (guesser, other) = ("198.51.100.1", "198.51.100.2");
+        assert!(from(guesser, "pw").is_ok());
+        for _ in 0..200 {
+            assert_eq!(from(guesser, "guess").unwrap_err(), ApiError::LoginFailed);
+        }
+        assert_eq!(from(guesser, "pw").unwrap_err(), ApiError::LoginFailed);
+        assert!(from(other, "pw").is_ok());
     }
 }

@@ -4,9 +4,11 @@
 //! * `auth`, `vhost`: who may ask for what, as arguments of handlers;
 //! * `path`, `body`: names, parameters and JSON bodies, read liberally;
 //! * `reply`: how answers and errors look on the wire;
+//! * `actor`: whose request it is, for those who cannot see the request;
 //! * `front`: what happens to a request before and after all that (prefix, slashes, CORS);
 //! * `server`: from a listening socket to a router.
 
+pub(crate) mod actor;
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod front;

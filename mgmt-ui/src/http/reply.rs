@@ -132,6 +132,8 @@ pub(crate) async fn not_found() -> ApiError {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
+    let actor = super::actor::get();
+    let work = move || super::actor::within(actor, work);
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a management request failed");
         ApiError::Internal

@@ -62,7 +62,10 @@ fn describe(ctx: &Context, user: &AuthenticatedUser, listing: &Listing) -> Objec
     answer.put("release_series_support_status", "supported");
     answer.put("disable_stats", listing.disable_stats);
     answer.put("enable_queue_totals", listing.queue_totals);
-    answer.put("default_queue_type", "classic");
+    answer.put(
+        "default_queue_type",
+        ctx.broker.default_queue_type().to_owned(),
+    );
     // Not RabbitMQ's: what a confirm stands for.
     answer.put("durability", ctx.broker.settings().durability.as_str());
     answer.put("is_op_policy_updating_enabled", true);

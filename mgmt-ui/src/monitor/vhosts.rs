@@ -92,11 +92,11 @@ impl VhostRow {
         let tags = || -> Vec<Json> { def.tags.iter().cloned().map(Json::from).collect() };
         let queue_type = def
             .default_queue_type
-            .unwrap_or_else(|| "classic".to_owned());
+            .unwrap_or_else(|| self.ctx.broker.default_queue_type().to_owned());
         object.put("description", def.description.clone());
         object.put("tags", tags());
         object.put("default_queue_type", queue_type.clone());
-        object.put("tracing", false);
+        object.put("tracing", self.vhost.traced());
         object.put("protected_from_deletion", def.protected_from_deletion);
         let mut metadata = Object::new();
         metadata.put("description", def.description);

@@ -8,6 +8,7 @@ mod logs;
 mod network;
 mod resources;
 mod tls;
+mod vhosts;
 
 use super::draft::Draft;
 use super::files::{Problem, Setting};
@@ -34,10 +35,11 @@ pub(super) struct Key {
 }
 
 /// All keys, in the order and under the headings of docs/configuration.md.
-pub(super) const GROUPS: [(&str, &[Key]); 8] = [
+pub(super) const GROUPS: [(&str, &[Key]); 9] = [
     ("Listeners and limits", network::KEYS),
     ("AMQP over TLS", tls::KEYS),
     ("Users and logging in", login::KEYS),
+    ("New virtual hosts", vhosts::KEYS),
     ("Memory, disk and data", resources::KEYS),
     ("Logging", logs::KEYS),
     ("Management and metrics", http::KEYS),

@@ -153,4 +153,11 @@ pub(super) const KEYS: &[Key] = &[
             )
         },
     },
+    Key {
+        name: "event_exchange.vhost",
+        default: "(none)",
+        accepts: "the name of a vhost",
+        doc: "Vhost with the exchange `amq.rabbitmq.event`, where the node tells of connections, queues, users and whatever else comes and goes.",
+        set: |d, _, v| put(&mut d.config.event_vhost, text(v).map(Some)),
+    },
 ];

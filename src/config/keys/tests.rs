@@ -130,6 +130,12 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "management.cors.allow_origins.<n>" => alone("management.cors.allow_origins.1", "*"),
         "management.console_directory" => alone(name, "/console"),
         "management.monitoring_reads_all_vhosts" => alone(name, "true"),
+        "default_queue_type" => alone(name, "quorum"),
+        "default_policies.operator.<name>.vhost_pattern"
+        | "default_policies.operator.<name>.queue_pattern" => {
+            let length = ("default_policies.operator.<name>.max_length", "5");
+            (name, "5000", vec![length])
+        }
         "ssl_handshake_timeout" => alone(name, "7000"),
         "ssl_cert_login_from" => alone(name, "common_name"),
         "ssl_cert_login_san_type" => (name, "uri", vec![("ssl_cert_login_from", SAN)]),
@@ -285,14 +291,14 @@ fn every_daily_key_of_rabbitmq_is_known_or_refused_with_a_reason() {
     let daily = "num_acceptors.tcp tcp_listen_options.linger ssl_options.password \
         reverse_dns_lookups auth_backends.1 \
         vm_memory_calculation_strategy \
-        default_queue_type queue_leader_locator classic_queue.default_version \
+        queue_leader_locator classic_queue.default_version \
         quorum_queue.initial_cluster_size cluster_formation.peer_discovery_backend \
         cluster_partition_handling net_ticktime definitions.https.url log.file.rotation.date \
         log.syslog log.exchange.level log.connection.level ssl_options.crl_check \
         management.rates_mode management.csp.policy management.hsts.policy \
         prometheus.return_per_object_metrics prometheus.authentication.enabled \
         deprecated_features.permit.transient_nonexcl_queues collect_statistics \
-        default_policies.operator.a.expires default_limits.vhosts.1";
+        default_policies.operator.a.max_in_memory_length default_limits.vhosts.1";
     for name in daily.split_whitespace() {
         assert!(
             complaint(name, "1").contains("cannot be honoured"),
@@ -503,4 +509,32 @@ fn out_of_range_values_are_refused() {
         );
     }
     assert_eq!(config(&[("frame_max", "0")]).limits.frame_max, 0);
+}
+
+#[test]
+fn u6_u25_what_new_vhosts_begin_with() {
+    let defaults = config(&[
+        ("default_limits.vhosts.b.max_queues", "7"),
+        ("default_limits.vhosts.a.pattern", "^dev"),
+        ("default_limits.vhosts.a.max_connections", "-1"),
+        ("default_policies.operator.cap.vhost_pattern", "^dev"),
+        ("default_policies.operator.cap.message_ttl", "2h"),
+        ("default_policies.operator.cap.max_length_bytes", "1MB"),
+        ("default_users.ops.tags", "monitoring,policymaker"),
+        ("default_users.ops.write", "^$"),
+    ])
+    .vhost_defaults;
+    let limits: Vec<_> = defaults.limits.iter().map(|of| &*of.vhosts).collect();
+    assert_eq!(limits, ["^dev", ".*"]);
+    assert_eq!(defaults.limits[0].max_connections, Some(-1));
+    let policy = &defaults.policies[0];
+    assert_eq!((&*policy.name, &*policy.vhosts), ("cap", "^dev"));
+    let definition = &policy.policy.definition;
+    assert_eq!(definition["message-ttl"], 7_200_000);
+    assert_eq!(definition["max-length-bytes"], 1_000_000);
+    let ops = &defaults.users[0];
+    assert_eq!(ops.tags, ["monitoring", "policymaker"]);
+    assert_eq!((&*ops.write, &*ops.read), ("^$", ".*"));
+    let empty = setting("default_policies.operator.cap.vhost_pattern", "^dev");
+    assert!(Draft::new_with(&empty).finish().is_err());
 }

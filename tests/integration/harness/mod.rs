@@ -199,8 +199,13 @@ impl Broker {
 
     /// Starts again on the same data, on whatever port is free.
     pub(crate) fn start_again(&mut self) {
+        self.start_again_with(&[]);
+    }
+
+    /// The same with options (name, value, name, value...).
+    pub(crate) fn start_again_with(&mut self, options: &[&str]) {
         assert!(self.process.is_none(), "stop it first");
-        let process = Process::start(self.home().path(), &[]);
+        let process = Process::start(self.home().path(), options);
         self.addr = process.amqp_addr();
         self.process = Some(process);
     }

@@ -58,6 +58,10 @@ fn h04_content_on_a_channel_never_opened() {
         ),
     );
     c.expect_connection_error(code, text, (0, 0));
+    // What is in the frame makes no difference, not even nothing.
+    let mut c = client();
+    c.send_frame(HEADER, 7, &[]);
+    c.expect_connection_error(code, text, (0, 0));
 }
 
 #[test]

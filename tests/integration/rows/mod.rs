@@ -13,6 +13,7 @@ mod direct_reply;
 mod errors;
 mod exchange_types;
 mod exchanges;
+mod firehose;
 mod limits;
 mod logging;
 mod login;

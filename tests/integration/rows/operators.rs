@@ -353,6 +353,7 @@ fn o34_o35_o37_families_of_objects_are_there() {
             assert!(found, "no {start} in {text}");
         }
     }
+    let (_, text) = crate::harness::http_get(http, "/metrics", Some("guest"));
     for name in [
         "rabbitmq_auth_attempts_total",
         "rabbitmq_auth_attempts_succeeded_total",
@@ -383,4 +384,76 @@ fn u2_no_tag_means_amqp_only() {
     broker.client_as(&Login::as_user("bob").at("v1"));
     let (status, _) = http_send(http, "GET", "/api/overview", Some("bob"), "");
     assert_eq!(status, 401);
+}
+
+#[test]
+fn a_queues_arguments_change_in_place_through_the_api() {
+    if is_oracle() {
+        return; // it refuses
+    }
+    let (broker, http) = managed();
+    let mut c = broker.client();
+    put(http, "/api/queues/%2F/q", r#"{"durable":false}"#);
+    for n in 0..5 {
+        c.put("q", &n.to_string());
+    }
+    let body = r#"{"durable":false,"arguments":{"x-max-length":3}}"#;
+    put(http, "/api/queues/%2F/q", body);
+    assert_eq!(c.drain("q"), ["2", "3", "4"]);
+    let shown = see(http, "/api/queues/%2F/q");
+    assert_eq!(shown["arguments"], json!({"x-max-length": 3}));
+    // What a queue is does not change.
+    let body = r#"{"durable":false,"arguments":{"x-queue-type":"quorum"}}"#;
+    let (status, answer) = http_send(http, "PUT", "/api/queues/%2F/q", Some("guest"), body);
+    assert_eq!(status, 400);
+    assert!(
+        answer.contains("inequivalent arg 'x-queue-type'"),
+        "{answer}"
+    );
+    // A client that declares it must know the arguments as they are now.
+    c.send(1, declare("q"));
+    let close: channel::Close = c.expect(1);
+    assert_eq!(close.reply_code, 406);
+}
+
+#[test]
+fn u6_u25_new_vhosts_begin_as_the_configuration_says() {
+    if is_oracle() {
+        return; // its management plugin is not on
+    }
+    let (broker, http) = managed_with(&[
+        "default_limits.vhosts.1.pattern = ^dev",
+        "default_limits.vhosts.1.max_queues = 2",
+        "default_policies.operator.cap.vhost_pattern = ^dev",
+        "default_policies.operator.cap.max_length = 3",
+        "default_users.devs.vhost_pattern = ^dev",
+        "default_users.devs.password = devs",
+        "default_queue_type = quorum",
+    ]);
+    for vhost in ["dev-1", "prod"] {
+        put(http, &format!("/api/vhosts/{vhost}"), "{}");
+    }
+    let limits = see(http, "/api/vhost-limits/dev-1");
+    assert_eq!(limits[0]["value"], json!({"max-queues": 2}), "{limits}");
+    assert_eq!(see(http, "/api/vhost-limits/prod"), json!([]));
+    let policy = see(http, "/api/operator-policies/dev-1/cap");
+    assert_eq!(policy["definition"], json!({"max-length": 3}));
+    let mut c = broker.client_as(&Login::as_user("devs").at("dev-1"));
+    let durable = |name: &str| queue::Declare {
+        durable: true,
+        ..declare(name)
+    };
+    c.call(1, durable("q"));
+    let q = see(http, "/api/queues/dev-1/q");
+    assert_eq!(
+        (&q["type"], &q["operator_policy"]),
+        (&json!("quorum"), &json!("cap"))
+    );
+    c.call(1, durable("q")); // the same again
+    c.call(1, declare("transient"));
+    assert_eq!(see(http, "/api/queues/dev-1/transient")["type"], "classic");
+    let mut refused = broker.peer();
+    refused.tune(&Login::as_user("devs"));
+    refused.send(0, open_vhost("prod"));
+    refused.expect_connection_error_like(530, "refused for user 'devs'");
 }

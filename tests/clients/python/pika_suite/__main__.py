@@ -11,6 +11,8 @@ scenarios.main(
         "pika_suite.queues",
         "pika_suite.limits",
         "pika_suite.connections",
+        "pika_suite.features",
+        "pika_suite.tls",
         "pika_suite.restart",
     ],
 )
