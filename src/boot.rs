@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use warren_broker::alarms::Monitor;
+use warren_broker::alarms::{Alarms, Monitor};
 use warren_broker::auth::{DefaultUser, LoopbackUsers, bootstrap};
 use warren_broker::catalog::{Catalog, Definitions};
 use warren_broker::stats::Machine;

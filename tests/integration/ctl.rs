@@ -364,7 +364,7 @@ fn queues_connections_and_definitions() {
 }
 
 #[test]
-fn the_node_is_looked_after() {
+fn a12_the_node_is_looked_after() {
     let ctl = Ctl::start();
     let fine = |words: &[&str], part: &str| {
         let outcome = ctl.words(words).ended(0);
@@ -421,6 +421,8 @@ fn the_node_is_looked_after() {
     fine(&["set_disk_free_limit", "mem_relative", "0"], "Done");
     fine(&["check_alarms"], "");
     ctl.words(&["set_disk_free_limit", "lots"]).ended(64);
+    fine(&["trace_on"], "Trace enabled for vhost /");
+    fine(&["trace_off"], "Trace disabled for vhost /");
     fine(&["set_log_level", "debug"], "Done");
     ctl.words(&["set_log_level", "loud"]).ended(65);
     fine(&["set_cluster_name", "renamed"], "");
