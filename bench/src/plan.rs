@@ -12,7 +12,7 @@ macro_rules! safe {
     };
 }
 
-const SCENARIOS: [(&str, &str); 6] = [
+const SCENARIOS: [(&str, &str); 9] = [
     ("transient-16", "--size 16"),
     ("transient-1k", "--size 1024"),
     ("confirmed-1000", safe!("--size 1024 --confirm 1000")),
@@ -21,6 +21,12 @@ const SCENARIOS: [(&str, &str); 6] = [
         "fanout-10",
         "--size 128 --fanout 10 --consumers 10 --max-ahead 10000",
     ),
+    ("topic-1000", "--size 128 --topic 1000 --max-ahead 10000"),
+    (
+        "many-to-one",
+        "--size 128 --producers 10 --consumers 10 --manual-ack --prefetch 500",
+    ),
+    ("latency-5000", "--size 128 --rate 5000"),
     (
         "backlog",
         safe!("--backlog 1000000 --size 128 --confirm 1000"),
@@ -88,6 +94,9 @@ pub(crate) struct Plan {
     /// Publish to a fanout exchange with so many queues; 0 = to one queue
     #[arg(long, value_name = "QUEUES", default_value_t = 0)]
     pub(crate) fanout: u16,
+    /// Publish to a topic exchange with so many bindings, one of which matches; 0 = to one queue
+    #[arg(long, value_name = "BINDINGS", default_value_t = 0)]
+    pub(crate) topic: u32,
     /// Publish no further than so many messages ahead of the slowest queue; 0 = any
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_ahead: u64,
@@ -125,6 +134,10 @@ impl Plan {
             "--queues and --fanout exclude each other"
         } else if plan.queues > 1 && plan.producers < plan.queues {
             "each queue needs a producer"
+        } else if plan.topic > 0 && plan.fanout > 0 {
+            "--topic and --fanout exclude each other"
+        } else if plan.topic > 0 && plan.topic < u32::from(plan.queues) {
+            "each queue needs a binding"
         } else if plan.backlog > 0 && plan.max_ahead > 0 {
             "--max-ahead with --backlog would never end"
         } else {
@@ -139,6 +152,15 @@ impl Plan {
     /// Whether messages of this producer go to this queue.
     pub(crate) fn feeds(&self, producer: usize, queue: usize) -> bool {
         self.fanout > 0 || producer % usize::from(self.queues) == queue
+    }
+
+    /// The type of the exchange published to, if it is not the default one.
+    pub(crate) fn exchange_type(&self) -> Option<&'static str> {
+        match (self.fanout, self.topic) {
+            (0, 0) => None,
+            (0, _) => Some("topic"),
+            _ => Some("fanout"),
+        }
     }
 
     /// How many queues there are.
@@ -174,6 +196,8 @@ mod tests {
             "--queues 2 --producers 2",
             "--duration 0",
             "--backlog 5 --max-ahead 1",
+            "--topic 5 --fanout 1",
+            "--topic 1 --queues 2 --producers 2 --consumers 2",
         ] {
             assert!(plan(wrong).is_none(), "{wrong}");
         }

@@ -194,14 +194,14 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome, Error> {
     // With the process id, so that runs don't meet. No exchange name: the default exchange.
     let name = format!("warren-bench-{}", std::process::id());
     let queues: Vec<_> = (0..plan.queues()).map(|n| format!("{name}-{n}")).collect();
-    let exchange = if plan.fanout > 0 { &name } else { "" };
+    let exchange = plan.exchange_type().map_or("", |_| name.as_str());
     let mut control = open_patiently(plan)?;
     let durable = u8::from(plan.durable) << 1;
-    if plan.fanout > 0 {
+    if let Some(kind) = plan.exchange_type() {
         let declare = [
             &[0, 0],
             &text(exchange)[..],
-            &text("fanout"),
+            &text(kind),
             &[durable, 0, 0, 0, 0],
         ];
         control.call(CHANNEL, (40, 10), &declare.concat())?;
@@ -214,9 +214,17 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome, Error> {
             &[&[0, 0], &queue[..], &[durable, 0, 0, 0, 0]].concat(),
         )?;
         if plan.fanout > 0 {
-            let bind = [&[0, 0], &queue[..], &text(exchange), &[0, 0, 0, 0, 0, 0]];
-            control.call(CHANNEL, (50, 20), &bind.concat())?;
+            bind(&mut control, &queue, exchange, "")?;
         }
+    }
+    for n in 0..plan.topic {
+        let queue = &queues[n as usize % queues.len()];
+        bind(
+            &mut control,
+            &text(queue),
+            exchange,
+            &format!("bench.{n}.*"),
+        )?;
     }
     let outcome = load(plan, exchange, &queues);
     for queue in &queues {
@@ -226,7 +234,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome, Error> {
             &[&[0, 0], &text(queue)[..], &[0]].concat(),
         )?;
     }
-    if plan.fanout > 0 {
+    if plan.exchange_type().is_some() {
         control.call(
             CHANNEL,
             (40, 20),
@@ -235,6 +243,18 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome, Error> {
     }
     control.close()?;
     outcome
+}
+
+fn bind(control: &mut Connection, queue: &[u8], exchange: &str, key: &str) -> Result<(), Error> {
+    let bind = [
+        &[0, 0],
+        queue,
+        &text(exchange)[..],
+        &text(key),
+        &[0, 0, 0, 0, 0],
+    ];
+    control.call(CHANNEL, (50, 20), &bind.concat())?;
+    Ok(())
 }
 
 fn open_patiently(plan: &Plan) -> Result<Connection, Error> {
@@ -248,19 +268,24 @@ fn open_patiently(plan: &Plan) -> Result<Connection, Error> {
 }
 
 fn producers(plan: &Plan, exchange: &str, queues: &[String]) -> Result<Vec<Producer>, Error> {
-    let address = |index: u16| match plan.fanout {
-        0 => ("", queues[usize::from(index % plan.queues)].as_str()),
-        _ => (exchange, ""),
+    let address = |index: u16| {
+        let queue = usize::from(index % plan.queues);
+        match plan.exchange_type() {
+            None => ("", queues[queue].clone()),
+            Some("topic") => (exchange, format!("bench.{queue}.x")),
+            Some(_) => (exchange, String::new()),
+        }
     };
     let count = u64::from(plan.producers);
     let start = |index: u16| {
         // The first ones take what cannot be shared evenly.
         let share = plan.backlog / count + u64::from(u64::from(index) < plan.backlog % count);
         let quota = if plan.backlog > 0 { share } else { u64::MAX };
+        let (exchange, key) = address(index);
         Producer::new(
             Connection::open(&plan.addr, &plan.login)?,
             plan,
-            address(index),
+            (exchange, &key),
             index,
             quota,
         )
