@@ -7,7 +7,7 @@ import path from 'node:path';
 
 export async function startBroker() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'warren-console.'));
-  const args = ['--data-dir', path.join(folder, 'data'), '--amqp-addr', '127.0.0.1:0', '--management-addr', '127.0.0.1:0', '--prometheus-addr', 'off'];
+  const args = ['--data-dir', path.join(folder, 'data'), '--amqp-addr', '127.0.0.1:0', '--management-addr', '127.0.0.1:0', '--prometheus-addr', 'off', '--log-level', 'warning'];
   // While working on the console: its files from a folder instead of from the binary.
   if (process.env.CONSOLE_DIRECTORY) {
     const config = path.join(folder, 'warren.conf');

@@ -47,7 +47,7 @@ export function exchange(ctx) {
       const x = state.exchange;
       if (!x) return [h("h1", shownName(real)), h("p.quiet", state.error ? state.error.message : "Loading…")];
       const stats = x.message_stats ?? {};
-      const body = {
+      const bodies = {
         overview: () => [
           card("Rates", chart({ id: `x-${vhost}-${name}`, label: "Message rates", format: rate, series: [["In", "publish_in"], ["Out", "publish_out"]].map(([label, key], i) => ({ name: label, color: i + 1, points: samples(stats[`${key}_details`], "rate") })) })),
           card("Facts", facts([["Type", x.type], ["Arguments", argumentList(x.arguments)], ["Policy", x.policy ?? "none"], ["Declared by", x.user_who_performed_action || "–"]])),
@@ -57,7 +57,8 @@ export function exchange(ctx) {
           state.destination.length > 0 && [h("h2", "Fed by"), table(state.destination, true)]],
         map: () => (real ? map() : h("p", "Every queue is bound to the default exchange by its own name.")),
         publish: () => publish.draw(),
-      }[state.tab];
+      };
+      const body = bodies[state.tab] ?? bodies.overview;
       return [
         h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: href("exchanges") }, "Exchanges"), " / ", h("span", vhost)),
         h("div.pagehead.object", h("h1", shownName(real)), exchangeMarks(x), h("span.grow"), h("a.button", { href: href("route", { vhost, exchange: real }) }, "Test routes"),

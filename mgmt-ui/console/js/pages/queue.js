@@ -52,7 +52,7 @@ export function queue(ctx) {
           button("Purge", () => purge(q), { why: q.messages_ready ? undefined : "Nothing is ready" }),
           button("Delete", () => remove(q), { kind: "danger" })),
         tabs([["overview", "Overview"], ["messages", "Messages", q.messages_ready], ["unacked", "Unacked", q.messages_unacknowledged], ["consumers", "Consumers", q.consumers], ["bindings", "Bindings", state.bindings.length], ["map", "Map"], ["settings", "Settings"], ["publish", "Publish"]], state.tab, (tab) => setQuery({ tab: tab === "overview" ? undefined : tab })),
-        h("div", { role: "tabpanel", "aria-labelledby": `tab-${state.tab}`, key: state.tab }, bodies[state.tab](ctx, state)),
+        h("div", { role: "tabpanel", "aria-labelledby": `tab-${state.tab}`, key: state.tab }, (bodies[state.tab] ?? bodies.overview)(ctx, state)),
       ];
     },
   };
