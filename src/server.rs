@@ -171,6 +171,9 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     broker
         .start_notices(clock::now_ms)
         .map_err(|error| format!("cannot start a thread: {error}"))?;
+    if config.detailed_rates {
+        broker.stats().sampler().keep_pairs();
+    }
     let (stop, stopped) = watch::channel(false);
     let context = Arc::new(Context {
         limits: limits(&config),

@@ -21,7 +21,7 @@ use crate::ids::{ConnectionId, ConsumerId};
 use crate::message::{CHUNK_TARGET_BYTES, Chunk, Meta};
 use crate::queue::{Entry, Queue};
 use crate::route::Route;
-use crate::stats::Sizes;
+use crate::stats::{ExchangeStats, Sizes};
 use crate::turn::Turn;
 
 /// A position that is never reached: what the log refused is never confirmed.
@@ -86,6 +86,8 @@ pub struct PublishBatch {
     outcomes: Vec<Outcome>,
     rejected: Vec<u32>,
     published: Vec<Published>,
+    /// The exchange of each of `published`, while rates are kept in detail.
+    exchanges: Vec<Option<Arc<ExchangeStats>>>,
     sizes: Sizes,
     /// Whose messages they are, if a connection's.
     publisher: Option<ConnectionId>,
@@ -128,6 +130,12 @@ impl PublishBatch {
     /// What each channel published in the batch that was published last.
     pub fn published(&self) -> &[Published] {
         &self.published
+    }
+
+    /// The exchange the entry `index` of [`published`](Self::published) went to; none unless rates
+    /// are kept in detail.
+    pub fn published_to(&self, index: usize) -> Option<&Arc<ExchangeStats>> {
+        self.exchanges.get(index)?.as_ref()
     }
 
     /// Adds a message. `confirm` is its publish sequence number (0 without confirms); `parts`
@@ -317,6 +325,7 @@ impl Broker {
     pub fn publish<'b>(&self, batch: &'b mut PublishBatch, turn: &mut Turn) -> &'b [Outcome] {
         batch.outcomes.clear();
         batch.published.clear();
+        batch.exchanges.clear();
         if batch.runs.is_empty() {
             return &batch.outcomes;
         }
@@ -363,6 +372,7 @@ impl Broker {
             batch.runs.clear();
             batch.slots.clear();
             batch.published.clear();
+            batch.exchanges.clear();
             batch.sizes = Sizes::default();
             for (queue, consumer, entries) in acks.drain(..) {
                 queue.requeue(consumer, entries, turn);

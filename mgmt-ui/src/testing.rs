@@ -148,6 +148,11 @@ impl Node {
         }
     }
 
+    /// What the program says of itself.
+    pub(crate) fn info(&self) -> Arc<ServerInfo> {
+        Arc::clone(&self.info)
+    }
+
     /// The management router itself, without a socket.
     pub(crate) fn router(&self) -> axum::Router {
         router(Arc::clone(&self.broker), Arc::clone(&self.info))

@@ -91,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) prometheus_path: String,
     /// How often counters are sampled for rates and history.
     pub(crate) sample_interval: Duration,
+    /// Whether what passes between two objects is counted too.
+    pub(crate) detailed_rates: bool,
     /// How many vhosts, queues and exchanges there may be.
     pub(crate) node_limits: warren_broker::NodeLimits,
     /// The files it was read from.
@@ -286,6 +288,7 @@ impl Default for Config {
             http: HttpSettings::default(),
             prometheus_path: "/metrics".to_owned(),
             sample_interval: Duration::from_secs(5),
+            detailed_rates: false,
             node_limits: warren_broker::NodeLimits::default(),
             files: Vec::new(),
             given: Vec::new(),

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(reason("ssl_options.dhfile"), Some(TLS_OPTION));
         assert_eq!(reason("ssl_options.password"), Some(ENCRYPTED_KEY));
         assert!(
-            reason("management.rates_mode")
+            reason("management.csp.policy")
                 .unwrap()
                 .contains("does not exist yet")
         );

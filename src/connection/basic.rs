@@ -12,7 +12,7 @@ use warren_broker::{
     ConsumeRefused, Consumer, ConsumerInfo, Got, HeadWaiter, Queue, REPLY_TO, generated_name,
 };
 
-use super::channel::{Fate, Settlement};
+use super::channel::{Channel, Fate, Settlement};
 use super::fault::Fault;
 use super::unacked::Unacked;
 use super::{Connection, unimplemented_method};
@@ -239,8 +239,10 @@ impl Connection {
         let live = Arc::clone(&self.open(number)?.live);
         match queue.get(no_ack, &waiter, &mut self.turn) {
             Got::Message((entry, remaining)) => {
-                live.count(if no_ack { Event::GetNoAck } else { Event::Get }, 1);
-                live.count(Event::Redeliver, u64::from(entry.redelivered));
+                let got = if no_ack { Event::GetNoAck } else { Event::Get };
+                let counts = [(got, 1), (Event::Redeliver, u64::from(entry.redelivered))];
+                counts.iter().for_each(|(event, n)| live.count(*event, *n));
+                live.count_from(&queue, &counts);
                 let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
                 self.outbox
                     .put_get_ok(number, &queue, entry, no_ack, remaining);
@@ -387,7 +389,13 @@ impl Connection {
         }
         for (queue, consumer, entries) in groups {
             match fate {
-                Fate::Ack => queue.ack(consumer, &entries, &mut self.turn),
+                Fate::Ack => {
+                    if let Some(Channel::Open(channel)) = self.channels.get(&number) {
+                        let n = entries.len() as u64;
+                        channel.live.count_from(&queue, &[(Event::Ack, n)]);
+                    }
+                    queue.ack(consumer, &entries, &mut self.turn);
+                }
                 Fate::Requeue => queue.requeue(consumer, entries, &mut self.turn),
                 Fate::Reject => queue.reject(consumer, entries, &mut self.turn),
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use warren_broker::stats::{Event, LiveChannel};
+use warren_broker::stats::{Event, ExchangeStats, LiveChannel};
 use warren_broker::{ChannelCredit, ChannelSlot, ConsumerId, PublishBatch, Published, Queue};
 
 use super::confirms::Confirms;
@@ -141,10 +141,22 @@ impl OpenChannel {
     }
 
     /// Counts what a published batch held of this channel.
-    pub(crate) fn count_published(&self, published: &Published) {
-        self.live.count(Event::Publish, published.messages);
-        self.live.count(Event::ReturnUnroutable, published.returned);
-        self.live.count(Event::DropUnroutable, published.dropped);
+    pub(crate) fn count_published(
+        &self,
+        published: &Published,
+        exchange: Option<&Arc<ExchangeStats>>,
+    ) {
+        let counts = [
+            (Event::Publish, published.messages),
+            (Event::ReturnUnroutable, published.returned),
+            (Event::DropUnroutable, published.dropped),
+        ];
+        counts
+            .iter()
+            .for_each(|(event, n)| self.live.count(*event, *n));
+        if let Some(exchange) = exchange {
+            self.live.count_to(exchange, &counts);
+        }
     }
 
     /// Shows how many confirms are due.

@@ -43,17 +43,23 @@ impl Connection {
                 self.confirming.push(outcome.channel);
             }
         }
-        for published in self.batch.published() {
+        for (index, published) in self.batch.published().iter().enumerate() {
             if let Some(Channel::Open(channel)) = self.channels.get(&published.channel) {
-                channel.count_published(published);
+                channel.count_published(published, self.batch.published_to(index));
             }
         }
     }
 
     fn flush_acks(&mut self) {
+        let pairs = self.context.broker.stats().sampler().keeps_pairs();
         let (channels, turn) = (&self.channels, &mut self.turn);
         self.acks.drain(
-            |queue, consumer, entries| queue.ack(consumer, entries, turn),
+            |queue, consumer, entries| {
+                if pairs {
+                    count_acked(channels.values(), queue, consumer, entries.len() as u64);
+                }
+                queue.ack(consumer, entries, turn);
+            },
             |(number, n)| {
                 if let Some(Channel::Open(channel)) = channels.get(&number) {
                     channel.live.count(Event::Ack, n);
@@ -314,4 +320,23 @@ fn at_queue<'a>(leaving: &'a mut Vec<Leaving>, queue: &Arc<Queue>) -> &'a mut Le
         leaving.len() - 1
     });
     &mut leaving[at]
+}
+
+/// Counts acks as what passed between a queue and the channel of the consumer. What `basic.get`
+/// brought has no consumer to find its channel by.
+fn count_acked<'a>(
+    channels: impl Iterator<Item = &'a Channel>,
+    queue: &Arc<Queue>,
+    consumer: Option<ConsumerId>,
+    n: u64,
+) {
+    let mut open = channels.filter_map(|channel| match channel {
+        Channel::Open(channel) => Some(channel),
+        _ => None,
+    });
+    let has = |id| move |(known, _): &(ConsumerId, Arc<Queue>)| *known == id;
+    let owner = consumer.and_then(|id| open.find(|open| open.live.consumers().iter().any(has(id))));
+    if let Some(owner) = owner {
+        owner.live.count_from(queue, &[(Event::Ack, n)]);
+    }
 }

@@ -98,8 +98,8 @@ impl Connection {
             && let Ok(channel) = self.open(number)
         {
             channel.live.count(Event::Ack, n);
-            for published in publishes.published() {
-                channel.count_published(published);
+            for (index, published) in publishes.published().iter().enumerate() {
+                channel.count_published(published, publishes.published_to(index));
             }
         }
         for Settlement { entries, fate } in rest {

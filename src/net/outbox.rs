@@ -612,9 +612,12 @@ impl ConsumerSink for Outbox {
             true => Event::DeliverNoAck,
             false => Event::Deliver,
         };
-        state.live.count(event, n);
         let again = entries.iter().filter(|entry| entry.redelivered).count();
-        state.live.count(Event::Redeliver, again as u64);
+        let counts = [(event, n), (Event::Redeliver, again as u64)];
+        counts
+            .iter()
+            .for_each(|(event, n)| state.live.count(*event, *n));
+        state.live.count_from(&source.queue, &counts);
         for (entry, tag) in entries.iter().zip(first_tag..) {
             let message = &entry.message;
             put_deliver_head(

@@ -11,6 +11,8 @@ impl PublishBatch {
     /// Counts the batch: per channel for the caller, per exchange, for the vhost and the node.
     pub(super) fn count(&mut self, node: &NodeStats, now_ms: u64) {
         self.published.clear();
+        self.exchanges.clear();
+        let pairs = node.sampler().keeps_pairs();
         let (mut confirmed, mut routed, mut lost) = (0, 0, 0);
         let mut runs = self.runs.iter().peekable();
         // Neighbours of one exchange and channel are counted together.
@@ -27,6 +29,10 @@ impl PublishBatch {
             }
             confirmed += if run.first_confirm == 0 { 0 } else { n };
             let exchange = run.route.exchange();
+            if pairs && let Some(exchange) = exchange {
+                let queues = run.route.targets().iter();
+                queues.for_each(|queue| queue.count_incoming(exchange, n));
+            }
             let same = |next: &&Run| {
                 let pair = next.route.exchange().zip(exchange);
                 next.channel == run.channel && pair.is_some_and(|(a, b)| Arc::ptr_eq(a, b))
@@ -43,6 +49,9 @@ impl PublishBatch {
             }
             lost += sum.returned + sum.dropped;
             self.published.push(sum);
+            if pairs {
+                self.exchanges.push(exchange.cloned());
+            }
             routed += out;
             (sum, out) = (Published::none(0), 0);
         }

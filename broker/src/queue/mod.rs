@@ -49,7 +49,7 @@ use crate::arguments::{QueueArguments, QueueType};
 use crate::delay::DelayStore;
 use crate::ids::ConnectionId;
 use crate::pager::Pager;
-use crate::stats::{MessageStats, Track, VhostStats};
+use crate::stats::{Event, ExchangeStats, MessageStats, Pairs, Track, VhostStats, key_of};
 use crate::turn::Turn;
 
 /// What a queue was declared as.
@@ -88,6 +88,7 @@ pub struct Queue {
     /// Messages a restart brought back.
     recovered: AtomicU64,
     vhost_stats: Arc<VhostStats>,
+    incoming: Pairs<ExchangeStats>,
     track: Track,
     kind: QueueType,
     /// Only in the store of a delayed exchange: what it holds; `state` stays empty then.
@@ -159,6 +160,7 @@ impl Queue {
             counted: MessageStats::default(),
             recovered: AtomicU64::new(0),
             vhost_stats: Arc::clone(stats),
+            incoming: Pairs::default(),
             track: Track::new(stats.sampler()),
             kind,
             delay,
@@ -217,6 +219,17 @@ impl Queue {
     /// Takes `n` sequence numbers and returns the first.
     pub fn reserve_seqs(&self, n: u64) -> Seq {
         self.next_seq.fetch_add(n, Ordering::Relaxed)
+    }
+
+    /// Counts messages from an exchange, if rates are kept in detail.
+    pub(crate) fn count_incoming(&self, exchange: &Arc<ExchangeStats>, n: u64) {
+        let (sampler, other) = (self.track.sampler(), (key_of(exchange), exchange));
+        self.incoming.count(sampler, other, &[(Event::Publish, n)]);
+    }
+
+    /// What came in, by exchange.
+    pub fn incoming(&self) -> &Pairs<ExchangeStats> {
+        &self.incoming
     }
 
     /// The sequence number the next message gets.

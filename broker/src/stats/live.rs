@@ -9,7 +9,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use warren_amqp::FieldTable;
 
-use super::counters::{Event, MessageStats, Octets, VhostStats, add};
+use super::counters::{Event, ExchangeStats, MessageStats, Octets, VhostStats, add};
+use super::pairs::{Pairs, key_of};
 use super::sampler::{Sampled, Track};
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::queue::Queue;
@@ -197,6 +198,8 @@ pub struct LiveChannel {
     pub acks_uncommitted: AtomicU64,
     messages: MessageStats,
     consumers: Mutex<Vec<(ConsumerId, Weak<Queue>)>>,
+    publishes: Pairs<ExchangeStats>,
+    deliveries: Pairs<Queue>,
     vhost: Arc<VhostStats>,
     track: Track,
 }
@@ -214,6 +217,8 @@ impl LiveChannel {
             acks_uncommitted: AtomicU64::new(0),
             messages: MessageStats::default(),
             consumers: Mutex::default(),
+            publishes: Pairs::default(),
+            deliveries: Pairs::default(),
             vhost: Arc::clone(vhost),
             track: Track::new(vhost.sampler()),
         })
@@ -225,6 +230,28 @@ impl LiveChannel {
             self.messages.add(event, n);
             self.track.touched(self);
         }
+    }
+
+    /// Counts what was published to an exchange, if rates are kept in detail.
+    pub fn count_to(&self, exchange: &Arc<ExchangeStats>, counts: &[(Event, u64)]) {
+        let other = (key_of(exchange), exchange);
+        self.publishes.count(self.track.sampler(), other, counts);
+    }
+
+    /// Counts what passed between the channel and a queue, if rates are kept in detail.
+    pub fn count_from(&self, queue: &Arc<Queue>, counts: &[(Event, u64)]) {
+        let other = (queue.id().0, queue);
+        self.deliveries.count(self.track.sampler(), other, counts);
+    }
+
+    /// What it published, by exchange.
+    pub fn publishes(&self) -> &Pairs<ExchangeStats> {
+        &self.publishes
+    }
+
+    /// What it was served and acknowledged, by queue.
+    pub fn deliveries(&self) -> &Pairs<Queue> {
+        &self.deliveries
     }
 
     /// Counts confirms sent, on the channel and its vhost.

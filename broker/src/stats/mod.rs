@@ -2,6 +2,7 @@
 //!
 //! * [`counters`]: the counters themselves, relaxed atomics added to once per batch;
 //! * [`live`]: open connections and channels as an observer sees them;
+//! * [`pairs`]: what passed between two objects;
 //! * [`series`]: the compact history of one object;
 //! * [`sampler`]: the one task's work that turns counters into rates and history;
 //! * [`node`]: totals of the whole node, which outlive the objects they came from;
@@ -14,6 +15,7 @@ mod counters;
 mod live;
 mod machine;
 mod node;
+mod pairs;
 mod sampler;
 mod series;
 
@@ -24,6 +26,7 @@ pub use counters::{
 pub use live::{ConnectionInfo, ConnectionState, LiveChannel, LiveConnection};
 pub use machine::Machine;
 pub use node::{Churn, Login, LoginCount, NodeStats};
+pub use pairs::{Pair, Pairs, key_of};
 pub use sampler::{Sampled, Sampler, Track};
 pub use series::{History, Window};
 

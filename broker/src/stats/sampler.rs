@@ -137,6 +137,8 @@ pub struct Sampler {
     tick: AtomicU64,
     /// What the last tick's changes took.
     elapsed_ms: AtomicU64,
+    /// What passes between two objects is counted too.
+    keeps_pairs: AtomicBool,
     fresh: Mutex<Vec<Arc<dyn Sampled>>>,
     /// All that have a history.
     kept: Mutex<Vec<Weak<dyn Sampled>>>,
@@ -150,6 +152,7 @@ impl Sampler {
             interval_ms,
             tick: AtomicU64::new(now_ms / interval_ms),
             elapsed_ms: AtomicU64::new(interval_ms),
+            keeps_pairs: AtomicBool::new(false),
             fresh: Mutex::default(),
             kept: Mutex::default(),
         })
@@ -158,6 +161,16 @@ impl Sampler {
     /// Time between two samples, milliseconds.
     pub fn interval_ms(&self) -> u64 {
         self.interval_ms
+    }
+
+    /// Has what passes between two objects counted from now on.
+    pub fn keep_pairs(&self) {
+        self.keeps_pairs.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn keeps_pairs(&self) -> bool {
+        self.keeps_pairs.load(Ordering::Relaxed)
     }
 
     /// The last completed sampling, Unix milliseconds.

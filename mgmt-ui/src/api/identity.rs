@@ -97,7 +97,12 @@ async fn version() -> Json<&'static str> {
 
 /// There is nothing to log in with but names and passwords.
 async fn auth() -> Json<Value> {
-    Json(json!({ "oauth_enabled": false, "enable_uaa": false }))
+    Json(json!({
+        "oauth_enabled": false,
+        "enable_uaa": false,
+        "uaa_client_id": "",
+        "uaa_location": "",
+    }))
 }
 
 /// A form with a name and a password; says only whether they are right.

@@ -5,16 +5,19 @@
 //! areas: `{vhost}` for a vhost, `{name}` for the object in question.
 
 mod connections;
+mod definition;
 mod definitions;
 mod description;
 mod identity;
+mod limits;
 mod messages;
 mod node;
+mod parameters;
 mod permissions;
 mod policies;
-mod settings;
 #[cfg(test)]
 mod settings_tests;
+mod topic_permissions;
 mod topology;
 mod users;
 mod vhosts;
@@ -24,8 +27,8 @@ mod tests;
 
 use crate::http::Routes;
 
+pub(crate) use definition::refused;
 pub(crate) use node::this_node;
-pub(crate) use settings::refused;
 
 /// All of them.
 pub(crate) fn routes() -> Routes {
@@ -33,7 +36,9 @@ pub(crate) fn routes() -> Routes {
         .merge(crate::monitor::routes())
         .merge(crate::console::routes())
         .merge(policies::routes())
-        .merge(settings::routes())
+        .merge(parameters::routes())
+        .merge(limits::routes())
+        .merge(topic_permissions::routes())
         .merge(identity::routes())
         .merge(node::routes())
         .merge(vhosts::routes())

@@ -160,7 +160,7 @@ mod tests {
     use crate::testing::{GUEST, Node, basic};
 
     #[tokio::test]
-    async fn limits_change_at_once() {
+    async fn a12_limits_change_at_once() {
         let node = Node::start().await;
         let at = "/api/nodes/warren@test/limits";
         let put = async |body: &str| node.send("PUT", at, body).await.status;

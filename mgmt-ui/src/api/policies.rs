@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use warren_broker::catalog::PolicyDef;
 use warren_broker::policy::parse_policy;
 
-use super::settings::{changing, put_status, refused};
+use super::definition::{changing, put_status, refused};
 use crate::Context;
 use crate::http::{Administrator, ApiError, Body, Path, PolicyVhost, Routes, VhostScope, blocking};
 
@@ -160,7 +160,7 @@ async fn clear(
         let known = changing(&ctx, |turn| {
             ctx.broker.clear_policy(&vhost, &name, operator, turn)
         });
-        super::settings::gone(known.map_err(|error| match error {
+        super::definition::gone(known.map_err(|error| match error {
             warren_broker::catalog::CatalogError::NoSuchVhost(_) => ApiError::NotFound,
             other => refused(other),
         })?)

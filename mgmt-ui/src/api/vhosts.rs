@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use warren_broker::VhostMetadata;
+use warren_broker::catalog::Command;
 
+use super::definition::change;
 use crate::Context;
 use crate::http::{Administrator, ApiError, Body, Path, Routes};
 
@@ -25,6 +27,16 @@ pub(super) fn routes() -> Routes {
             "/vhosts/{vhost}/start/{node}",
             "Start a vhost; it always runs",
             start,
+        )
+        .post(
+            "/vhosts/{vhost}/deletion/protection",
+            "Protect a vhost from deletion",
+            protect_vhost,
+        )
+        .delete(
+            "/vhosts/{vhost}/deletion/protection",
+            "Let a vhost be deleted again",
+            unprotect_vhost,
         )
 }
 
@@ -97,4 +109,24 @@ pub(super) fn created(new: bool) -> StatusCode {
     } else {
         StatusCode::NO_CONTENT
     }
+}
+
+async fn protect_vhost(
+    State(ctx): State<Context>,
+    _: Administrator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let protected = true;
+    change(ctx, Command::ProtectVhost { name, protected }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn unprotect_vhost(
+    State(ctx): State<Context>,
+    _: Administrator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let protected = false;
+    change(ctx, Command::ProtectVhost { name, protected }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -11,7 +11,7 @@ use warren_broker::stats::{ConnectionState, LiveChannel, Sampled};
 use warren_broker::{ConnectionHandle, Vhost};
 
 use super::queues::put_processes;
-use super::{connections, consumers, timestamp, visible_connections, written};
+use super::{breakdown, connections, consumers, timestamp, visible_connections, written};
 use crate::Context;
 use crate::http::{ApiError, Manager, Path, Query, Routes, VhostScope};
 use crate::view::details::{DELIVER, FINE};
@@ -57,9 +57,8 @@ async fn one(
         let mut object = row.render(&listing);
         let consumers = consumers::of_channel(&ctx, &row.connection, row.live.number);
         object.put("consumer_details", consumers);
-        // Broken down by exchange and queue only when rates are kept in detail.
-        object.put("publishes", Vec::new());
-        object.put("deliveries", Vec::new());
+        let vhost = &row.connection.live().info.vhost;
+        breakdown::of_channel(&ctx, vhost, &row.live, &mut object);
         Ok(Written(listing.one(object).to_bytes()))
     })
     .await

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use warren_broker::{Exchange, Vhost};
 
-use super::{bindings, written};
+use super::{bindings, breakdown, written};
 use crate::Context;
 use crate::http::{ApiError, Path, Query, Routes, VhostScope};
 use crate::view::details::put_numbers;
@@ -50,6 +50,7 @@ async fn list(
 }
 
 async fn one(
+    State(ctx): State<Context>,
     Path((_, name)): Path<(String, String)>,
     scope: VhostScope,
     query: Query,
@@ -57,10 +58,9 @@ async fn one(
     written(move || {
         let (vhost, exchange) = find(&scope, &name)?;
         let listing = Listing::of(&query)?;
-        let mut object = ExchangeRow { vhost, exchange }.render(&listing);
-        // Broken down by channel and queue only when rates are kept in detail.
-        object.put("incoming", Vec::new());
-        object.put("outgoing", Vec::new());
+        let row = ExchangeRow { vhost, exchange };
+        let mut object = row.render(&listing);
+        breakdown::of_exchange(&ctx, &row.vhost, &row.exchange, &mut object);
         Ok(Written(listing.one(object).to_bytes()))
     })
     .await

@@ -2,6 +2,7 @@
 //! here changes anything.
 
 mod bindings;
+mod breakdown;
 mod certificates;
 mod channels;
 mod connections;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use warren_broker::stats::{Login, Machine, NodeStats, Sampled};
 
-use super::overview::exchange_types;
+use super::overview::{exchange_types, rates_mode};
 use super::{listeners, written};
 use crate::api::this_node;
 use crate::http::{Administrator, ApiError, Monitor, Path, Query, Routes};
@@ -150,7 +150,7 @@ fn software(ctx: &Context, node: &mut Object) {
     // Milliseconds; one client reads 32 bits of them.
     let uptime = u64::try_from(ctx.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     node.put("uptime", uptime.min(u64::from(u32::MAX)));
-    node.put("rates_mode", "basic");
+    node.put("rates_mode", rates_mode(ctx));
     node.put("exchange_types", exchange_types());
     let facts = &ctx.info.facts;
     let mechanisms = facts.auth_mechanisms.iter().map(|name| {

@@ -47,14 +47,14 @@ async fn overview(
 fn describe(ctx: &Context, user: &AuthenticatedUser, listing: &Listing) -> Object {
     let mut answer = Object::new();
     answer.put("management_version", ctx.info.version);
-    answer.put("rates_mode", "basic");
+    answer.put("rates_mode", rates_mode(ctx));
     answer.put("sample_retention_policies", retention());
     answer.put("exchange_types", exchange_types());
     answer.put("product_version", ctx.info.version);
     answer.put("product_name", PRODUCT);
     answer.put("rabbitmq_version", RABBITMQ_VERSION);
     answer.put("cluster_name", ctx.broker.cluster_name());
-    answer.put("cluster_tags", Object::new());
+    answer.put("cluster_tags", cluster_tags(ctx));
     answer.put("node_tags", Object::new());
     // There is no Erlang; user interfaces print these two all the same.
     answer.put("erlang_version", "n/a");
@@ -75,6 +75,23 @@ fn describe(ctx: &Context, user: &AuthenticatedUser, listing: &Listing) -> Objec
         permitted(ctx, user, listing, &mut answer);
     }
     answer
+}
+
+/// How much is counted: `detailed` tells pairs of objects apart.
+pub(super) fn rates_mode(ctx: &Context) -> &'static str {
+    match ctx.broker.stats().sampler().keeps_pairs() {
+        true => "detailed",
+        false => "basic",
+    }
+}
+
+/// The global parameter of that name, when it is an object.
+fn cluster_tags(ctx: &Context) -> Object {
+    let state = ctx.broker.catalog().read();
+    let tags = state.global_parameter("cluster_tags");
+    tags.and_then(|tags| tags.as_object())
+        .map(Object::from)
+        .unwrap_or_default()
 }
 
 /// Ages of samples in seconds, by kind of object.

@@ -213,24 +213,27 @@ impl Listing {
                 Key::of(rendered.at(path))
             }),
         };
-        let mut keyed: Vec<(Key, R)> = rows.into_iter().map(|row| (key(&row), row)).collect();
-        let compare = |(a, x): &(Key, R), (b, y): &(Key, R)| {
-            let order = a.compare(b).then_with(|| x.order(y));
+        // Only keys and places are moved about; rows are large.
+        let mut places: Vec<(Key, usize)> = rows.iter().map(key).zip(0..).collect();
+        let compare = |(a, x): &(Key, usize), (b, y): &(Key, usize)| {
+            let order = a.compare(b).then_with(|| rows[*x].order(&rows[*y]));
             if self.reverse { order.reverse() } else { order }
         };
-        if start >= keyed.len() || n == 0 {
+        if start >= places.len() || n == 0 {
             return Vec::new();
         }
         if start > 0 {
-            keyed.select_nth_unstable_by(start, compare);
-            keyed.drain(..start);
+            places.select_nth_unstable_by(start, compare);
+            places.drain(..start);
         }
-        if n < keyed.len() {
-            keyed.select_nth_unstable_by(n - 1, compare);
-            keyed.truncate(n);
+        if n < places.len() {
+            places.select_nth_unstable_by(n - 1, compare);
+            places.truncate(n);
         }
-        keyed.sort_unstable_by(compare);
-        keyed.into_iter().map(|(_, row)| row).collect()
+        places.sort_unstable_by(compare);
+        let mut rows: Vec<Option<R>> = rows.into_iter().map(Some).collect();
+        let chosen = places.into_iter();
+        chosen.filter_map(|(_, place)| rows[place].take()).collect()
     }
 
     fn write<R: Row>(&self, rows: &[R], bytes: &mut Vec<u8>) {

@@ -144,6 +144,18 @@ pub(super) const KEYS: &[Key] = &[
         set: |d, _, v| put(&mut d.config.prometheus_path, path(v)),
     },
     Key {
+        name: "management.rates_mode",
+        default: "basic",
+        accepts: "`basic` or `detailed`",
+        doc: "`detailed` also counts what passes between each channel and exchange, exchange and \
+              queue, queue and channel; shown by single objects of the API.",
+        set: |d, _, v| match v {
+            "basic" => put(&mut d.config.detailed_rates, Ok(false)),
+            "detailed" => put(&mut d.config.detailed_rates, Ok(true)),
+            _ => Err(BadValue::Form),
+        },
+    },
+    Key {
         name: "collect_statistics_interval",
         default: "5000",
         accepts: "milliseconds, 100 to 60000",

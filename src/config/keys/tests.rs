@@ -127,6 +127,7 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "management.ssl.ip" | "prometheus.ssl.ip" => alone(name, "127.0.0.1"),
         "collect_statistics_interval" => alone(name, "1000"),
         "prometheus.path" | "management.path_prefix" => alone(name, "/other"),
+        "management.rates_mode" => alone(name, "detailed"),
         "management.cors.allow_origins.<n>" => alone("management.cors.allow_origins.1", "*"),
         "management.console_directory" => alone(name, "/console"),
         "management.monitoring_reads_all_vhosts" => alone(name, "true"),
@@ -295,7 +296,7 @@ fn every_daily_key_of_rabbitmq_is_known_or_refused_with_a_reason() {
         quorum_queue.initial_cluster_size cluster_formation.peer_discovery_backend \
         cluster_partition_handling net_ticktime definitions.https.url log.file.rotation.date \
         log.syslog log.exchange.level log.connection.level ssl_options.crl_check \
-        management.rates_mode management.csp.policy management.hsts.policy \
+        management.csp.policy management.hsts.policy \
         prometheus.return_per_object_metrics prometheus.authentication.enabled \
         deprecated_features.permit.transient_nonexcl_queues collect_statistics \
         default_policies.operator.a.max_in_memory_length default_limits.vhosts.1";

@@ -1,5 +1,6 @@
 //! The management API of a running broker, one file per area.
 
+mod breakdown;
 mod client;
 mod console;
 mod counters;
