@@ -114,7 +114,6 @@ impl Context {
             limits: limits(&config),
             server_properties: server_properties(&config),
             broker: Arc::new(broker),
-            throttle: LoginThrottle::default(),
             channels: AtomicU32::new(0),
             stop: watch::channel(false).1,
         })
