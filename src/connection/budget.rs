@@ -87,8 +87,8 @@ impl Peer {
 
     /// Writes what waits, to nowhere; says how much that was.
     fn written_bytes(&mut self) -> usize {
-        let mut context = TaskContext::from_waker(Waker::noop());
-        self.outbox.take(&mut self.written, &mut context, false);
+        let context = TaskContext::from_waker(Waker::noop());
+        self.outbox.take(&mut self.written, &context, false);
         let n = self.written.len();
         self.written.advance(n);
         self.outbox.written(n);
