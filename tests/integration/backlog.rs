@@ -97,6 +97,37 @@ fn a_consumer_gets_it_all_while_more_comes() {
     }
 }
 
+/// More than are taken apart at once.
+#[test]
+fn one_ack_settles_very_many_deliveries() {
+    const VERY_MANY: usize = 70_000;
+    let mut broker = small();
+    let mut c = broker.client();
+    c.call(1, durable("q", none()));
+    fill(&mut c, "q", VERY_MANY, numbered);
+    let mut taker = broker.client();
+    taker.call(1, consume("q", "t"));
+    let mut last = 0;
+    for _ in 0..VERY_MANY {
+        last = taker.expect_deliver(1).method.delivery_tag;
+    }
+    taker.send(1, ack_up_to(last - 1));
+    taker.quiet();
+    // All but one are gone, here and after a restart.
+    drop(taker);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ready(&mut c, "q") != 1 {
+        assert!(
+            Instant::now() < deadline,
+            "the unacked one does not come back"
+        );
+    }
+    drop(c);
+    broker.restart();
+    let mut c = broker.client();
+    assert_eq!(c.drain("q"), numbers(VERY_MANY - 1..VERY_MANY));
+}
+
 #[test]
 fn a_transient_queue_pages_too_and_forgets() {
     let mut broker = small();
