@@ -8,7 +8,11 @@ require('./publishing');
 require('./consuming');
 require('./queues');
 require('./limits');
+require('./features');
+require('./policies');
+require('./plugin_exchanges');
 require('./connections');
+require('./configured');
 require('./restart');
 
 main('amqplib');

@@ -94,4 +94,4 @@ async function main(suite) {
   process.exit(good ? 0 : 1);
 }
 
-module.exports = { assert, broker, fresh, main, pause, scenario, settings, until };
+module.exports = { assert, broker, fresh, main, pause, scenario, settings, Skip, until };
