@@ -15,7 +15,11 @@ scenarios.main(
         "aio_pika_suite.consuming",
         "aio_pika_suite.queues",
         "aio_pika_suite.limits",
+        "aio_pika_suite.features",
+        "aio_pika_suite.policies",
+        "aio_pika_suite.plugin_exchanges",
         "aio_pika_suite.connections",
+        "aio_pika_suite.configured",
         "aio_pika_suite.restart",
     ],
 )

@@ -12,6 +12,7 @@ scenarios.main(
         "pika_suite.limits",
         "pika_suite.connections",
         "pika_suite.features",
+        "pika_suite.configured",
         "pika_suite.tls",
         "pika_suite.restart",
     ],

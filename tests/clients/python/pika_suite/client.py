@@ -9,8 +9,8 @@ from scenarios import HOST, PASSWORD, PORT, USER, name, wait_for
 
 def parameters(**more):
     """How to reach the broker; `more` are pika.ConnectionParameters' own."""
-    more.setdefault("credentials", pika.PlainCredentials(USER, PASSWORD))
-    return pika.ConnectionParameters(host=HOST, port=PORT, **more)
+    more = {"host": HOST, "port": PORT, "credentials": pika.PlainCredentials(USER, PASSWORD), **more}
+    return pika.ConnectionParameters(**more)
 
 
 def connect(**more):
