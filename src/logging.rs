@@ -23,6 +23,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload;
 
+use warren_mgmt_ui::{ProgramLog, Severity};
+
+use crate::clock;
 use crate::config::{LogConfig, LogFormat, LogLevel, LogSink};
 
 /// Why logging could not be set up.
@@ -44,13 +47,14 @@ pub(crate) enum LogError {
 /// Installs the sinks of `config` for the whole process. Call once, before anything is logged.
 pub(crate) fn init(config: &LogConfig) -> Result<Levels, LogError> {
     let mut layers: Vec<BoxedLayer> = Vec::new();
-    let mut levels = Levels(Vec::new());
+    let mut levels = Levels::default();
     if let Some(sink) = config.console {
         layers.push(layer(sink, io::stderr, &mut levels));
     }
     if let Some((path, sink)) = &config.file {
         layers.push(layer(*sink, open(path)?, &mut levels));
     }
+    layers.push(keep(config, &mut levels));
     let subscriber = Registry::default().with(layers);
     match tracing::subscriber::set_global_default(subscriber) {
         Ok(()) => Ok(levels),
@@ -59,17 +63,113 @@ pub(crate) fn init(config: &LogConfig) -> Result<Levels, LogError> {
 }
 
 /// The levels of the sinks, which can be changed.
-#[derive(Clone)]
-pub(crate) struct Levels(Vec<reload::Handle<LevelFilter, Registry>>);
+#[derive(Clone, Default)]
+pub(crate) struct Levels {
+    sinks: Vec<reload::Handle<LevelFilter, Registry>>,
+    keeper: Option<reload::Handle<LevelFilter, Registry>>,
+    kept: Arc<ProgramLog>,
+}
 
 impl Levels {
+    /// The last lines.
+    pub(crate) fn kept(&self) -> Arc<ProgramLog> {
+        Arc::clone(&self.kept)
+    }
+
     /// Has all sinks show this level and above from now on.
     pub(crate) fn set(&self, level: LogLevel) {
-        for sink in &self.0 {
-            if let Err(error) = sink.reload(filter(level)) {
+        let sinks = self.sinks.iter().map(|sink| (sink, filter(level)));
+        let keeper = self.keeper.iter();
+        let keeper = keeper.map(|keeper| (keeper, filter(level).max(LevelFilter::INFO)));
+        for (sink, level) in sinks.chain(keeper) {
+            if let Err(error) = sink.reload(level) {
                 tracing::error!(%error, "the log level stays as it is");
             }
         }
+    }
+}
+
+/// The layer that remembers the last lines for the console: what the sinks show, and at least what
+/// is of interest to operators. Nothing of that level is written while messages pass.
+fn keep(config: &LogConfig, levels: &mut Levels) -> BoxedLayer {
+    let sinks = [config.console, config.file.as_ref().map(|(_, sink)| *sink)];
+    let shown = sinks.into_iter().flatten().map(|sink| filter(sink.level));
+    let most = shown.chain([LevelFilter::INFO]).max();
+    let (filter, level) = reload::Layer::new(most.unwrap_or(LevelFilter::INFO));
+    levels.keeper = Some(level);
+    let fields = tracing_subscriber::fmt::format::DefaultFields::new();
+    tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .fmt_fields(fields)
+        .event_format(Plain)
+        .with_writer(Keeper(levels.kept()))
+        .with_filter(filter)
+        .boxed()
+}
+
+/// Writes lines where they are kept.
+struct Keeper(Arc<ProgramLog>);
+
+/// The one line of an event, kept when it is complete.
+struct Kept<'a> {
+    log: &'a ProgramLog,
+    severity: Severity,
+}
+
+impl<'a> MakeWriter<'a> for Keeper {
+    type Writer = Kept<'a>;
+
+    fn make_writer(&'a self) -> Kept<'a> {
+        Kept {
+            log: &self.0,
+            severity: Severity::Info,
+        }
+    }
+
+    fn make_writer_for(&'a self, of: &tracing::Metadata<'_>) -> Kept<'a> {
+        let severity = match *of.level() {
+            Level::ERROR => Severity::Error,
+            Level::WARN => Severity::Warning,
+            Level::INFO => Severity::Info,
+            _ => Severity::Debug,
+        };
+        Kept {
+            log: &self.0,
+            severity,
+        }
+    }
+}
+
+impl io::Write for Kept<'_> {
+    /// The subscriber writes an event's line in one piece.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.log
+            .add(clock::now_ms(), self.severity, text.trim_end());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A line without its time and level, which are kept beside it.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write_text(ctx, &mut writer, event)?;
+        writeln!(writer)
     }
 }
 
@@ -91,7 +191,7 @@ where
         .with_ansi(false)
         .with_writer(writer);
     let (filter, level) = reload::Layer::new(filter(sink.level));
-    levels.0.push(level);
+    levels.sinks.push(level);
     match sink.format {
         LogFormat::Plaintext => layer.event_format(Line).with_filter(filter).boxed(),
         LogFormat::Json => {
@@ -131,18 +231,31 @@ where
     ) -> fmt::Result {
         Utc.format_time(&mut writer)?;
         write!(writer, " [{}] ", level_name(*event.metadata().level()))?;
-        let mut text = String::new();
-        ctx.format_fields(Writer::new(&mut text), event)?;
-        for span in ctx.event_scope().into_iter().flatten() {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
-                && !fields.is_empty()
-            {
-                write!(text, " {fields}")?;
-            }
-        }
-        write_on_one_line(&mut writer, &text)?;
+        write_text(ctx, &mut writer, event)?;
         writeln!(writer)
     }
+}
+
+/// The message, the event's fields, its spans' fields.
+fn write_text<S, N>(
+    ctx: &FmtContext<'_, S, N>,
+    writer: &mut Writer<'_>,
+    event: &Event<'_>,
+) -> fmt::Result
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut text = String::new();
+    ctx.format_fields(Writer::new(&mut text), event)?;
+    for span in ctx.event_scope().into_iter().flatten() {
+        if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+            && !fields.is_empty()
+        {
+            write!(text, " {fields}")?;
+        }
+    }
+    write_on_one_line(writer, &text)
 }
 
 /// Clients choose parts of what is logged; none of it may pass for a line of its own or move the
@@ -223,7 +336,7 @@ mod tests {
         let layers: Vec<_> = sinks
             .iter()
             .zip(&paths)
-            .map(|(sink, path)| layer(*sink, open(path).unwrap(), &mut Levels(Vec::new())))
+            .map(|(sink, path)| layer(*sink, open(path).unwrap(), &mut Levels::default()))
             .collect();
         tracing::subscriber::with_default(Registry::default().with(layers), log);
         paths
@@ -280,6 +393,28 @@ mod tests {
         assert_eq!(lines[0].lines().count(), 1);
         assert!(lines[0].contains("a\\n2026"), "{}", lines[0]);
         assert!(!lines[0].contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_without_time_and_level() {
+        let config = LogConfig {
+            console: None,
+            file: None,
+        };
+        let mut levels = Levels::default();
+        let layer = keep(&config, &mut levels);
+        tracing::subscriber::with_default(Registry::default().with(vec![layer]), || {
+            let span = tracing::info_span!("connection", connection = %"1 -> 2");
+            let _in_span = span.enter();
+            tracing::warn!(queue = "q", "no consumers");
+            tracing::debug!("not of interest");
+        });
+        let (lines, _) = levels.kept().after(0, Severity::Debug, "", 10);
+        assert_eq!(lines.len(), 1);
+        let line = &lines[0];
+        assert_eq!(line.severity, Severity::Warning);
+        assert_eq!(&*line.text, "no consumers queue=\"q\" connection=1 -> 2");
+        assert!(line.at_ms > 1_700_000_000_000);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use warren_mgmt_ui::{ListenerCertificate, Program, ProgramFacts};
+use warren_mgmt_ui::{ListenerCertificate, Program, ProgramFacts, ProgramLog};
 
 use crate::config::{Config, LogLevel, effective};
 use crate::logging::Levels;
@@ -42,6 +42,10 @@ impl Program for Running {
             self.levels.set(level);
         }
         level.is_some()
+    }
+
+    fn log(&self) -> Arc<ProgramLog> {
+        self.levels.kept()
     }
 
     fn stop(&self) {

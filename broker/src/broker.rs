@@ -11,6 +11,7 @@ use warren_storage::{DataDir, Durability, MessageLog, OpenError, QueueId};
 
 use crate::admin::{NodeLimits, OpenCounts, VhostDefaults};
 use crate::alarms::Alarms;
+use crate::audit::{Audit, Change};
 use crate::auth::{LoginThrottle, LoopbackUsers, PasswordRules};
 use crate::catalog::Catalog;
 use crate::held::Held;
@@ -21,6 +22,7 @@ use crate::recovery;
 use crate::stats::{Churn, LiveConnection, NodeStats, Sampler};
 use crate::timers::Timers;
 use crate::tls_details::TlsDetails;
+use crate::turn::Turn;
 use crate::vhost::Vhost;
 
 /// Settings of the engine; the program reads them from its configuration.
@@ -55,6 +57,8 @@ pub struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pager: Arc<Pager>,
     pub(crate) notices: Arc<Notices>,
+    /// Who changed what.
+    pub(crate) audit: Audit,
     pub(crate) event_vhost: Option<String>,
     pub(crate) default_queue_type: Option<String>,
     pub(crate) next_durable_queue: AtomicU64,
@@ -138,6 +142,7 @@ impl Broker {
             n_exchanges: AtomicUsize::new(0),
             pager: Pager::new(settings.paging),
             notices: Notices::new(),
+            audit: Audit::default(),
             event_vhost: settings.event_vhost.clone(),
             default_queue_type: settings.vhost_defaults.queue_type.clone(),
             next_durable_queue: AtomicU64::new(first_free),
@@ -188,6 +193,23 @@ impl Broker {
     /// The definitions.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.shared.catalog
+    }
+
+    /// Who changed what lately, the latest first.
+    pub fn changes(&self) -> Vec<Change> {
+        self.shared.audit.list()
+    }
+
+    /// Notes beside those changes what somebody did to messages or clients.
+    pub fn note_action(
+        &self,
+        action: &'static str,
+        (vhost, name): (&str, &str),
+        details: String,
+        turn: &Turn,
+    ) {
+        let audit = &self.shared.audit;
+        audit.note_action(action, (vhost, name), details, turn);
     }
 
     /// The commit log.

@@ -8,8 +8,9 @@ use warren_storage::Batch;
 use crate::broker::Broker;
 use crate::dead_letter::{Death, DeathReason, dead_letter_header, extra_keys, is_cycle};
 use crate::message::{Chunk, FLAG_BCC, FLAG_EXPIRES, Message, Meta};
+use crate::notices::{Happening, Passing};
 use crate::publish::{lasting as lasting_meta, paged_only, record};
-use crate::queue::Logged;
+use crate::queue::{Logged, Queue};
 use crate::route::{Found, lookup};
 use crate::stats::add;
 use crate::turn::{Dead, Turn};
@@ -87,6 +88,7 @@ impl Broker {
                 has_dead_letter_key: key.is_some(),
             };
             let exists = exchange.is_empty() || vhost.exchange(exchange).is_ok();
+            let mut went_to = Vec::new();
             if let (true, Ok(header)) = (exists, dead_letter_header(message.header(), &death)) {
                 let mut found = dead_targets(&vhost, exchange, key, message, &header);
                 let key = key.unwrap_or(message.routing_key());
@@ -111,6 +113,23 @@ impl Broker {
                 make_address(&mut address, exchange, key);
                 let chunk = Chunk::single(&address, &header, message.body(), meta, turn.now_ms());
                 self.enqueue_single(&chunk, &found, turn);
+                went_to = found.targets;
+            }
+            let died_in = (queue.id(), queue.name());
+            let first = went_to.first().map(|target| target.name());
+            let lately = &vhost.stats().dead;
+            lately.note(died_in, reason, first, turn.now_ms());
+            if vhost.watched() {
+                let name = |queue: &Arc<Queue>| queue.name().to_owned();
+                let to: Vec<String> = went_to.iter().map(name).collect();
+                let died = || Happening::Died(name(&queue), reason.as_str(), to.clone());
+                let passing = Passing {
+                    exchange: message.exchange(),
+                    routing_key: message.routing_key(),
+                    body: message.body(),
+                    client: ("", "", 0),
+                };
+                vhost.viewers().see(passing, died);
             }
         }
         if entry.logged() {

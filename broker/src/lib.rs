@@ -7,9 +7,11 @@
 mod admin;
 pub mod alarms;
 pub mod arguments;
+mod audit;
 pub mod auth;
 mod broker;
 pub mod catalog;
+mod dead_lately;
 pub mod dead_letter;
 mod delay;
 mod explain;
@@ -41,12 +43,14 @@ pub use admin::{
     ChannelSlot, ConnectionSlot, DefaultAccess, DefaultLimits, DefaultPolicy, NodeLimits,
     VhostDefaults, VhostMetadata, check_limit, check_parameter,
 };
+pub use audit::{Change, Face};
 pub use broker::{BootError, Broker, ConnectionHandle, Settings, Shared};
+pub use dead_lately::DeadLately;
 pub use explain::{Explanation, Hop, Verdict};
 pub use held::Held;
 pub use ids::{ConnectionId, ConsumerId};
 pub use import::{ImportError, Imported};
-pub use notices::Tap;
+pub use notices::{Happening, LiveFilter, LiveTrace, Sighting, Tap};
 pub use overview::ObjectTotals;
 pub use pager::PagingSettings;
 pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use warren_storage::{Batch, MessageLog, QueueId};
 
+use crate::audit::Face;
 use crate::dead_letter::DeathReason;
 use crate::notices::INTERNAL_USER;
 use crate::queue::{Effects, Entry, Queue};
@@ -37,6 +38,7 @@ pub struct Turn {
     pub(crate) replays: Vec<Replay>,
     catalog_index: u64,
     actor: Option<Arc<str>>,
+    face: Face,
 }
 
 impl Default for Turn {
@@ -59,6 +61,7 @@ impl Turn {
             replays: Vec::new(),
             catalog_index: 0,
             actor: None,
+            face: Face::Broker,
         }
     }
 
@@ -68,10 +71,16 @@ impl Turn {
         self
     }
 
-    /// Says for whom the work is done: events name them.
-    pub fn on_behalf_of(mut self, user: &str) -> Self {
+    /// Says for whom the work is done, and over what they asked for it: events name them.
+    pub fn on_behalf_of(mut self, user: &str, face: Face) -> Self {
         self.actor = Some(user.into());
+        self.face = face;
         self
+    }
+
+    /// Over what the work was asked for.
+    pub(crate) fn face(&self) -> Face {
+        self.face
     }
 
     /// For whom the work is done.

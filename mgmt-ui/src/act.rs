@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use warren_broker::auth::AuthenticatedUser;
 use warren_broker::catalog::{CatalogError, Command, Proposed};
-use warren_broker::{Broker, Session, Turn, Vhost};
+use warren_broker::{Broker, Face, Session, Turn, Vhost};
 
 use crate::Context;
 use crate::http::{ApiError, MemberVhost, actor, blocking};
@@ -65,7 +65,7 @@ impl Context {
 pub(crate) fn new_turn() -> Turn {
     let turn = Turn::new(now_ms());
     match actor::get() {
-        Some(actor) => turn.on_behalf_of(&actor),
+        Some(actor) => turn.on_behalf_of(&actor, Face::Http),
         None => turn,
     }
 }

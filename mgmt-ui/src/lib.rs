@@ -4,7 +4,7 @@
 //! * `api`: the endpoints under `/api`, one module per area;
 //! * `monitor`: those of them that only look; `view`: how they show what they see;
 //! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
-//! * `program`: what they know of the program around the broker;
+//! * `program`, `program_log`: what they know of the program around the broker;
 //! * `console`: the page at `/`;
 //! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords.
 //!
@@ -22,6 +22,7 @@ mod console;
 mod http;
 mod monitor;
 mod program;
+mod program_log;
 mod prometheus;
 #[cfg(test)]
 mod testing;
@@ -43,6 +44,7 @@ use http::{front, reply};
 pub use axum::Router;
 pub use http::server::{Accept, Plain, serve};
 pub use program::{CertificateFile, ListenerCertificate, Program, ProgramFacts};
+pub use program_log::{LogLine, ProgramLog, Severity};
 
 /// The level of RabbitMQ's API that clients may expect: the last one that also knows mirrored
 /// classic queues.

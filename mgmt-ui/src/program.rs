@@ -1,5 +1,9 @@
 //! What the API knows of the program around the broker, and what it may ask of it.
 
+use std::sync::Arc;
+
+use crate::ProgramLog;
+
 /// The program, as the API sees it.
 pub trait Program: Send + Sync {
     /// The certificates of the listeners over TLS as they are in use now.
@@ -8,6 +12,9 @@ pub trait Program: Send + Sync {
     /// Sets the lowest level that is logged, until the program ends. False when there is no such
     /// level.
     fn set_log_level(&self, level: &str) -> bool;
+
+    /// The last lines of its log.
+    fn log(&self) -> Arc<ProgramLog>;
 
     /// Ends the program as SIGTERM does.
     fn stop(&self);

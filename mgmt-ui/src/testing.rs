@@ -16,8 +16,8 @@ use warren_broker::catalog::Command;
 use warren_broker::{Broker, PagingSettings, Settings};
 
 use crate::{
-    CertificateFile, HttpSettings, ListenerCertificate, Plain, Program, ProgramFacts, ServerInfo,
-    TlsAddresses, metrics_router, router, serve,
+    CertificateFile, HttpSettings, ListenerCertificate, Plain, Program, ProgramFacts, ProgramLog,
+    ServerInfo, TlsAddresses, metrics_router, router, serve,
 };
 
 /// guest:guest.
@@ -30,7 +30,10 @@ pub(crate) fn basic(name: &str, password: &str) -> String {
 
 /// A program with one listener over TLS whose certificate is good for twenty days; nothing can be
 /// asked of it.
-struct Bystander;
+#[derive(Default)]
+struct Bystander {
+    log: Arc<ProgramLog>,
+}
 
 impl Program for Bystander {
     fn certificates(&self) -> Vec<ListenerCertificate> {
@@ -48,6 +51,10 @@ impl Program for Bystander {
 
     fn set_log_level(&self, level: &str) -> bool {
         level == "debug"
+    }
+
+    fn log(&self) -> Arc<ProgramLog> {
+        Arc::clone(&self.log)
     }
 
     fn stop(&self) {}
@@ -129,7 +136,7 @@ impl Node {
                 consumer_timeout_ms: Some(1_800_000),
                 settings: vec![("heartbeat".to_owned(), "60".to_owned())],
             },
-            program: Arc::new(Bystander),
+            program: Arc::new(Bystander::default()),
         });
         let start = |router| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -38,7 +38,7 @@ use warren_amqp::protocol::{AMQPClass, channel as channel_methods};
 use warren_amqp::{FieldTable, ReplyError, put_method};
 use warren_broker::stats::{ConnectionState, LiveConnection};
 use warren_broker::{
-    ConnectionHandle, ConnectionId, ConnectionSlot, ConsumerSink, Held, PublishBatch, Queue,
+    ConnectionHandle, ConnectionId, ConnectionSlot, ConsumerSink, Face, Held, PublishBatch, Queue,
     RouteCache, Session, Tap, TlsDetails, Turn, Vhost,
 };
 use warren_storage::{Position, QueueId};
@@ -482,7 +482,7 @@ impl Connection {
     fn new_turn(&self) -> Turn {
         let turn = Turn::default().mark_deliveries(self.context.broker.log());
         match &self.session {
-            Some(session) => turn.on_behalf_of(&session.user.name),
+            Some(session) => turn.on_behalf_of(&session.user.name, Face::Amqp),
             None => turn,
         }
     }

@@ -91,7 +91,7 @@ impl Broker {
         }
     }
 
-    /// Proposes a command, and tells those who listen to events what it changed. The turn's answer
+    /// Proposes a command, notes who gave it, and tells those who listen to events what it changed. The turn's answer
     /// waits for it.
     ///
     /// Errors: see [`CatalogError`].
@@ -100,6 +100,7 @@ impl Broker {
         if !notices.wanted() {
             let proposed = self.catalog().propose(command)?;
             turn.need_catalog(proposed.index);
+            self.shared().audit.note(&proposed.events, turn);
             return Ok(proposed);
         }
         let known_user = match &command {
@@ -108,6 +109,7 @@ impl Broker {
         };
         let proposed = self.catalog().propose(command.clone())?;
         turn.need_catalog(proposed.index);
+        self.shared().audit.note(&proposed.events, turn);
         for event in &proposed.events {
             notices.definition_changed(&command, event, known_user, turn);
         }

@@ -8,6 +8,7 @@
 
 mod definitions;
 mod event;
+mod live;
 mod trace;
 mod worker;
 
@@ -21,6 +22,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::broker::Broker;
 use event::Event;
+pub use live::{Happening, LiveFilter, LiveTrace, Sighting};
+pub(crate) use live::{Passing, Viewers};
 pub use trace::Tap;
 use trace::Traced;
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use warren_amqp::{Properties, TableBuilder, parse_content_header, parse_properties};
 
-use super::{Notice, TRACE_EXCHANGE};
+use super::{Happening, Notice, Passing, TRACE_EXCHANGE};
 use crate::broker::Shared;
 use crate::dead_letter::extra_keys;
 use crate::message::{Chunk, Message, Meta};
 use crate::queue::{Entry, Queue};
-use crate::route::Route;
+use crate::route::{Route, address_strs};
 use crate::stats::LiveConnection;
 use crate::vhost::Vhost;
 
@@ -48,23 +48,55 @@ impl Tap {
 
     /// Whether anything is to be traced: one relaxed load.
     pub fn is_open(&self) -> bool {
-        self.vhost.traced()
+        self.vhost.tapped()
     }
 
     /// A message was published; `parts` are address, content header payload and body.
     pub fn published(&self, channel: u16, route: &Route, parts: [&[u8]; 3]) {
         let [address, header, body] = parts;
+        if self.vhost.watched() {
+            let (exchange, routing_key) = address_strs(address);
+            let queues = || Happening::Published(names_of(route));
+            self.seen(channel, (exchange, routing_key, body), queues);
+        }
+        if !self.vhost.traced() {
+            return;
+        }
         let chunk = Chunk::single(address, header, body, Meta::default(), 0);
-        let queues = route.targets().iter();
-        let queues = queues.filter(|queue| !queue.is_delay_store());
-        let names = queues.map(|queue| queue.name().to_owned()).collect();
-        self.push(channel, Message::new(&chunk, 0), Way::Published(names));
+        let way = Way::Published(names_of(route));
+        self.push(channel, Message::new(&chunk, 0), way);
     }
 
     /// A message goes to a client of this connection.
     pub fn delivered(&self, channel: u16, queue: &Queue, entry: &Entry) {
+        if self.vhost.watched() {
+            let message = &entry.message;
+            let (exchange, key) = (message.exchange(), message.routing_key());
+            let told = || Happening::Delivered(queue.name().to_owned(), entry.redelivered);
+            self.seen(channel, (exchange, key, message.body()), told);
+        }
+        if !self.vhost.traced() {
+            return;
+        }
         let way = Way::Delivered(queue.name().to_owned(), entry.redelivered);
         self.push(channel, entry.message.clone(), way);
+    }
+
+    /// Shows it to those who look.
+    fn seen(
+        &self,
+        channel: u16,
+        (exchange, routing_key, body): (&str, &str, &[u8]),
+        what: impl Fn() -> Happening,
+    ) {
+        let info = &self.connection.info;
+        let passing = Passing {
+            exchange,
+            routing_key,
+            body,
+            client: (&info.name, &info.user, channel),
+        };
+        self.vhost.viewers().see(passing, what);
     }
 
     fn push(&self, channel: u16, message: Message, way: Way) {
@@ -83,6 +115,13 @@ impl Tap {
             way,
         }));
     }
+}
+
+/// The queues of a route, without those that only delay.
+fn names_of(route: &Route) -> Vec<String> {
+    let queues = route.targets().iter();
+    let queues = queues.filter(|queue| !queue.is_delay_store());
+    queues.map(|queue| queue.name().to_owned()).collect()
 }
 
 impl Traced {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::sampler::{Sampled, Sampler, Track};
 use super::series::{GLOBAL, Level};
+use crate::dead_lately::{DeadLately, RecentlyDead};
 use crate::unroutable::{RecentlyUnroutable, Unroutable};
 
 /// Adds without asking for an order; nothing is written when there is nothing to add.
@@ -194,6 +195,8 @@ pub struct VhostStats {
     unacked: AtomicI64,
     /// What reached no queue lately.
     pub(crate) unroutable: RecentlyUnroutable,
+    /// What died lately.
+    pub(crate) dead: RecentlyDead,
     track: Track,
 }
 
@@ -205,6 +208,7 @@ impl VhostStats {
             ready: AtomicI64::new(0),
             unacked: AtomicI64::new(0),
             unroutable: RecentlyUnroutable::default(),
+            dead: RecentlyDead::default(),
             track: Track::new(sampler),
         })
     }
@@ -212,6 +216,11 @@ impl VhostStats {
     /// What reached no queue lately, the latest first.
     pub fn unroutable(&self) -> Vec<Unroutable> {
         self.unroutable.list()
+    }
+
+    /// What died within the last minutes, by queue and reason, the most first.
+    pub fn dead_lately(&self, now_ms: u64) -> Vec<DeadLately> {
+        self.dead.list(now_ms)
     }
 
     /// Counts bytes in one direction or both.

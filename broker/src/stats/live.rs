@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use warren_amqp::FieldTable;
+use warren_amqp::{AMQPValue, FieldTable};
 
 use super::counters::{Event, ExchangeStats, MessageStats, Octets, VhostStats, add};
 use super::pairs::{Pairs, key_of};
@@ -42,6 +42,18 @@ pub struct ConnectionInfo {
     pub heartbeat_s: u16,
     /// When it was opened, Unix milliseconds.
     pub connected_at_ms: u64,
+}
+
+impl ConnectionInfo {
+    /// What its client calls itself, if it says so.
+    pub fn given_name(&self) -> Option<String> {
+        match self.client_properties.inner().get("connection_name")? {
+            AMQPValue::LongString(name) => {
+                Some(String::from_utf8_lossy(name.as_bytes()).into_owned())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a connection is doing.

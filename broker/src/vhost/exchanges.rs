@@ -256,6 +256,7 @@ impl Vhost {
             ReplyError::internal()
         })?;
         turn.need_catalog(proposed.index);
+        self.shared.audit.note(&proposed.events, turn);
         Ok(proposed.index)
     }
 }

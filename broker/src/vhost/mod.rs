@@ -28,7 +28,7 @@ pub use queues::{Declared, QueueRequest, generated_name};
 
 use crate::broker::Shared;
 use crate::history::History;
-use crate::notices::{EVENT_EXCHANGE, TRACE_EXCHANGE};
+use crate::notices::{EVENT_EXCHANGE, TRACE_EXCHANGE, Viewers};
 use crate::queue::{Queue, QueueHandle};
 use crate::route::REPLY_TO;
 use crate::stats::{ExchangeStats, VhostStats};
@@ -55,6 +55,12 @@ pub struct Vhost {
     shut: AtomicBool,
     /// Messages are traced (row O-20).
     traced: AtomicBool,
+    /// Somebody looks at messages as they pass.
+    watched: AtomicBool,
+    /// Either of the two: one question for all that passes.
+    tapped: AtomicBool,
+    /// Those who look.
+    viewers: Viewers,
     /// The event exchange is here.
     hosts_events: bool,
     stats: Arc<VhostStats>,
@@ -100,6 +106,9 @@ impl Vhost {
             policies: VhostPolicies::default(),
             shut: AtomicBool::new(false),
             traced: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            tapped: AtomicBool::new(false),
+            viewers: Viewers::default(),
             hosts_events: shared.event_vhost.as_deref() == Some(name),
             stats: shared.stats.add_vhost(name),
         };
@@ -141,7 +150,36 @@ impl Vhost {
 
     /// Switches tracing on or off, until the node stops.
     pub fn set_traced(&self, traced: bool) {
+        let _changing = self.viewers.changing();
         self.traced.store(traced, Ordering::Relaxed);
+        self.tap();
+    }
+
+    /// Whether anything is done with what passes: one relaxed load.
+    pub(crate) fn tapped(&self) -> bool {
+        self.tapped.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody looks at messages as they pass.
+    pub(crate) fn watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    /// Says whether somebody looks; for who changes the viewers.
+    pub(crate) fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
+        self.tap();
+    }
+
+    /// Those who look at messages as they pass.
+    pub(crate) fn viewers(&self) -> &Viewers {
+        &self.viewers
+    }
+
+    /// While the viewers are locked.
+    fn tap(&self) {
+        let tapped = self.traced() || self.watched();
+        self.tapped.store(tapped, Ordering::Relaxed);
     }
 
     /// Moves whenever a remembered route may have become wrong.

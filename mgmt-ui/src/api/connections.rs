@@ -9,6 +9,7 @@ use warren_broker::ConnectionHandle;
 use warren_broker::auth::AuthenticatedUser;
 
 use crate::Context;
+use crate::act::new_turn;
 use crate::http::{ApiError, Manager, Path, Routes};
 
 pub(super) fn routes() -> Routes {
@@ -33,7 +34,7 @@ async fn close(
         return Err(ApiError::NotFound);
     };
     may_close(&user, &connection.user())?;
-    hang_up(&connection, &headers);
+    hang_up(&ctx, &connection, &headers);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -46,7 +47,7 @@ async fn close_of_user(
     may_close(&user, &name)?;
     for connection in ctx.broker.connections() {
         if connection.user() == name {
-            hang_up(&connection, &headers);
+            hang_up(&ctx, &connection, &headers);
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -63,10 +64,15 @@ fn may_close(user: &AuthenticatedUser, owner: &str) -> Result<(), ApiError> {
 }
 
 /// The client learns the reason given in the header `X-Reason`.
-fn hang_up(connection: &Arc<dyn ConnectionHandle>, headers: &HeaderMap) {
+fn hang_up(ctx: &Context, connection: &Arc<dyn ConnectionHandle>, headers: &HeaderMap) {
     let reason = headers.get("x-reason");
     let reason = reason.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let reason = reason.filter(|reason| !reason.is_empty());
     let reason = reason.unwrap_or_else(|| "Closed via management plugin".to_owned());
+    let place = (connection.vhost(), connection.name());
+    let details = format!("of user {}: {reason}", connection.user());
+    let place = (place.0.as_str(), place.1.as_str());
+    ctx.broker
+        .note_action("connection.closed", place, details, &new_turn());
     connection.close(ReplyError::connection_forced(reason));
 }

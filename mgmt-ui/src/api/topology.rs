@@ -1,5 +1,7 @@
 //! Declaring, deleting and emptying exchanges and queues, and binding them.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
@@ -216,11 +218,14 @@ async fn purge(
     member: MemberVhost,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
+    let broker = Arc::clone(&ctx.broker);
     ctx.act(member, move |vhost, session, turn| {
         if vhost.find_queue(&name).is_none() {
             return Err(ApiError::NotFound);
         }
-        vhost.purge_queue(session, &name, turn)?;
+        let gone = vhost.purge_queue(session, &name, turn)?;
+        let details = format!("{gone} messages");
+        broker.note_action("queue.purged", (vhost.name(), &name), details, turn);
         Ok(StatusCode::NO_CONTENT)
     })
     .await

@@ -11,7 +11,7 @@ use axum::extract::State;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use warren_broker::auth::AuthenticatedUser;
-use warren_broker::stats::ConnectionState;
+use warren_broker::stats::{ConnectionState, NodeStats, Sampled, Window};
 use warren_broker::{ConsumerInfo, ConsumerLoad, Queue, Vhost};
 
 use crate::Context;
@@ -24,6 +24,11 @@ const GROWING: Duration = Duration::from_secs(120);
 const STUCK: Duration = Duration::from_secs(30);
 /// What reached no queue matters for so long, milliseconds.
 const UNROUTABLE_MS: u64 = 5 * 60 * 1000;
+
+/// So many connections opened and closed within a minute are churn.
+const CONNECTIONS_CHURN: u64 = 60;
+/// Likewise channels.
+const CHANNELS_CHURN: u64 = 300;
 
 /// What was seen of queues and consumers.
 #[derive(Default)]
@@ -205,7 +210,11 @@ fn look(app: &Context, user: &AuthenticatedUser) -> Value {
     drop(seen);
     items.extend(blocked(app, user));
     found.items(&mut items);
+    items.extend(vhosts.iter().filter_map(|vhost| dead_letters(vhost)));
     items.extend(vhosts.iter().filter_map(|vhost| unroutable(vhost)));
+    if user.may_monitor() {
+        items.extend(churn(minute_of_churn(app)));
+    }
     json!({ "items": items })
 }
 
@@ -243,6 +252,113 @@ fn blocked(app: &Context, user: &AuthenticatedUser) -> Option<Value> {
         "page": "connections",
         "filter": "state:blocked",
     }))
+}
+
+/// What died lately, and the queues it went to.
+fn dead_letters(vhost: &Vhost) -> Option<Value> {
+    let dead = vhost.stats().dead_lately(now_ms());
+    let most = dead.first()?;
+    let messages: u64 = dead.iter().map(|place| place.messages).sum();
+    let mut targets: Vec<&str> = dead.iter().filter_map(|d| d.target.as_deref()).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let died = match most.reason {
+        "rejected" => "rejected by its consumers",
+        "expired" => "past their time to live",
+        "maxlen" => "pushed out by its length limit",
+        _ => "delivered too often",
+    };
+    let went = match &most.target {
+        Some(target) => format!("they go to {target}"),
+        None => "they reach no queue".to_owned(),
+    };
+    let of_it = plural(most.messages as usize, "message", "messages");
+    let were = plural(
+        messages as usize,
+        "message was dead-lettered",
+        "messages were dead-lettered",
+    );
+    Some(json!({
+        "kind": "dead-letters",
+        "severity": "warning",
+        "title": format!("{were} in five minutes"),
+        "detail": format!("{} lost {of_it}, {died}; {went}.", most.queue),
+        "page": "queues",
+        "filter": named(if targets.is_empty() { vec![&most.queue] } else { targets }),
+        "vhost": &**vhost.name(),
+    }))
+}
+
+/// A filter of lists for these names.
+fn named(names: Vec<&str>) -> String {
+    let names: Vec<String> = names.into_iter().map(regex::escape).collect();
+    // A quote would end the word.
+    format!("\"name~^({})$\"", names.join("|").replace('"', "."))
+}
+
+/// What came and went within the last minute: connections and channels, opened and closed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Minute {
+    connections: (u64, u64),
+    channels: (u64, u64),
+}
+
+fn minute_of_churn(app: &Context) -> Minute {
+    let stats = app.broker.stats();
+    let window = Window {
+        age_s: 60,
+        incr_s: 5,
+    };
+    let history = stats.track().history(&**stats, window);
+    let change = |name: &str| {
+        let index = NodeStats::CHURN.iter().position(|known| *known == name);
+        let column = history.column(NodeStats::CHURN_AT + index.unwrap_or_default());
+        let (newest, oldest) = (column.clone().next(), column.last());
+        let (newest, oldest) = (newest.unwrap_or_default(), oldest.unwrap_or_default());
+        newest.saturating_sub(oldest)
+    };
+    Minute {
+        connections: (change("connection_created"), change("connection_closed")),
+        channels: (change("channel_created"), change("channel_closed")),
+    }
+}
+
+/// Clients that come and go instead of staying. What only comes, or only goes, is a start or a
+/// stop.
+fn churn(minute: Minute) -> Vec<Value> {
+    let item = |kind: &str, (opened, closed): (u64, u64), most: u64, filter: &str, advice: &str| {
+        let counted = opened.min(closed);
+        (counted >= most).then(|| {
+            let (opened, closed) = (grouped(opened as usize), grouped(closed as usize));
+            json!({
+                "kind": format!("{kind}-churn"),
+                "severity": "warning",
+                "title": format!("{opened} {kind}s opened in a minute"),
+                "detail": format!("{closed} were closed in the same minute. {advice}"),
+                "page": format!("{kind}s"),
+                "filter": filter,
+                // The newest of them first.
+                "sort": if kind == "connection" { "connected_at" } else { "name" },
+            })
+        })
+    };
+    let connections = "Clients should keep one connection open and use it again.";
+    let channels = "Clients should keep channels open instead of opening one per message.";
+    let mut items = Vec::new();
+    items.extend(item(
+        "connection",
+        minute.connections,
+        CONNECTIONS_CHURN,
+        "",
+        connections,
+    ));
+    // A connection brings channels of its own: those are counted once.
+    let of_channels = minute.channels;
+    let of_connections = minute.connections.0.min(minute.connections.1);
+    if of_channels.0.min(of_channels.1) > 2 * of_connections {
+        items.extend(item("channel", of_channels, CHANNELS_CHURN, "", channels));
+    }
+    items
 }
 
 /// What lately reached no queue.
@@ -336,6 +452,69 @@ mod tests {
         assert!(!seen.stands(1, 6, at(31)));
         assert!(!seen.stands(1, 6, at(60)));
         assert!(seen.stands(1, 6, at(61)));
+    }
+
+    #[test]
+    fn churn_is_coming_and_going() {
+        let kinds = |connections, channels| -> Vec<String> {
+            let minute = Minute {
+                connections,
+                channels,
+            };
+            let kind = |item: &Value| item["kind"].as_str().unwrap().to_owned();
+            churn(minute).iter().map(kind).collect()
+        };
+        assert_eq!(kinds((59, 500), (299, 500)), [""; 0]);
+        assert_eq!(kinds((500, 3), (0, 0)), [""; 0], "a start");
+        assert_eq!(kinds((60, 60), (60, 60)), ["connection-churn"]);
+        assert_eq!(kinds((0, 0), (300, 300)), ["channel-churn"]);
+        assert_eq!(
+            kinds((400, 400), (400, 400)),
+            ["connection-churn"],
+            "their channels come with them"
+        );
+    }
+
+    #[test]
+    fn a_filter_names_exactly_these() {
+        assert_eq!(named(vec!["a.b", "c d"]), r#""name~^(a\.b|c d)$""#);
+    }
+
+    #[tokio::test]
+    async fn dead_letters_are_told_with_where_they_went() {
+        let node = crate::testing::Node::start().await;
+        let arguments =
+            r#"{"arguments":{"x-dead-letter-exchange":"","x-dead-letter-routing-key":"dead"}}"#;
+        node.send("PUT", "/api/queues/%2F/dead", "{}").await;
+        node.send("PUT", "/api/queues/%2F/work", arguments).await;
+        let message =
+            r#"{"routing_key":"work","payload":"x","payload_encoding":"string","properties":{}}"#;
+        for _ in 0..3 {
+            let path = "/api/exchanges/%2F/amq.default/publish";
+            assert_eq!(node.send("POST", path, message).await.status, 200);
+        }
+        let get = r#"{"count":3,"ackmode":"reject_requeue_false","encoding":"auto"}"#;
+        node.send("POST", "/api/queues/%2F/work/get", get).await;
+        let path = "/api/console/attention";
+        let items = node.get(path, Some(crate::testing::GUEST)).await.json();
+        let item = items["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|item| item["kind"] == "dead-letters")
+            .unwrap();
+        assert_eq!(
+            item["title"],
+            "3 messages were dead-lettered in five minutes"
+        );
+        assert_eq!(
+            item["detail"],
+            "work lost 3 messages, rejected by its consumers; they go to dead."
+        );
+        assert_eq!(item["filter"], r#""name~^(dead)$""#);
+        let list = "/api/queues?page=1&filter=%22name~%5E(dead)%24%22";
+        let list = node.get(list, Some(crate::testing::GUEST)).await.json();
+        assert_eq!(list["filtered_count"], 1);
     }
 
     #[test]

@@ -28,11 +28,18 @@ pub(crate) async fn pause(
         .and_then(Value::as_bool)
         .ok_or_else(|| ApiError::bad_request("paused is true or false"))?;
     let user = member.user.name.clone();
+    let broker = Arc::clone(&ctx.broker);
     ctx.act(member, move |vhost, session, turn| {
         session.check_queue(Access::Configure, &name)?;
         let queue = vhost.find_queue(&name).ok_or(ApiError::NotFound)?;
         queue.set_paused(paused, turn);
         let what = if paused { "held back" } else { "let go on" };
+        let action = if paused {
+            "queue.paused"
+        } else {
+            "queue.resumed"
+        };
+        broker.note_action(action, (vhost.name(), &name), String::new(), turn);
         tracing::info!(
             vhost = &**vhost.name(),
             queue = name,
@@ -78,6 +85,13 @@ pub(crate) async fn consumer(
         if !there {
             return Err(ApiError::NotFound);
         }
+        let noted = match action.as_str() {
+            "cancel" => "consumer.cancelled",
+            "pause" => "consumer.paused",
+            _ => "consumer.resumed",
+        };
+        let details = format!("{tag} on {channel}");
+        broker.note_action(noted, (vhost.name(), &name), details, turn);
         tracing::info!(
             vhost = &**vhost.name(),
             queue = name,

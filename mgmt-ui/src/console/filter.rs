@@ -1,15 +1,23 @@
 //! Which messages a person wants to see: words like `key:orders.*`, `header.tenant:acme`,
-//! `bytes>1000` or `body~timeout`; all must hold. A word without a field is looked for in routing
-//! key and body.
+//! `bytes>1000` or `body~timeout`, and conditions on JSON bodies like `$.order.id = 7`; all must
+//! hold. A word without a field is looked for in routing key and body. Bodies that were compressed
+//! are looked into as they were before.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 use warren_broker::message::Message;
 
+use super::decoded::readable;
+use super::json_path::JsonCondition;
 use super::message_json::{Parsed, parse};
-use crate::view::words::{like, words};
+use crate::view::words::{like, next_word};
+
+/// Bytes of a body that are looked into at most.
+const LOOKED_INTO: usize = 4 << 20;
 
 /// A condition on one message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 enum Condition {
     /// The routing key, with `*` for any characters.
     Key(String),
@@ -21,6 +29,8 @@ enum Condition {
     Property(String, String),
     /// Text in the body.
     Body(String),
+    /// What a JSON body says.
+    Json(JsonCondition),
     /// More (`true`) or fewer bytes than this.
     Bytes(bool, usize),
     /// Text anywhere.
@@ -28,17 +38,27 @@ enum Condition {
 }
 
 /// A parsed filter; the empty one lets everything through.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Filter(Vec<Condition>);
 
 impl Filter {
     /// Reads a filter; the error says which word makes no sense.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        words(text)
-            .iter()
-            .map(|word| condition(word))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let (mut conditions, mut rest) = (Vec::new(), text.trim_start());
+        while !rest.is_empty() {
+            if rest.starts_with('$') {
+                let (condition, left) = JsonCondition::parse(rest)?;
+                conditions.push(Condition::Json(condition));
+                rest = left.trim_start();
+                continue;
+            }
+            let Some((word, left)) = next_word(rest) else {
+                break;
+            };
+            conditions.push(condition(&word)?);
+            rest = left.trim_start();
+        }
+        Ok(Self(conditions))
     }
 
     /// Whether nothing is filtered.
@@ -51,15 +71,47 @@ impl Filter {
         if self.0.is_empty() {
             return true;
         }
-        let parsed = parse(message);
-        self.0
-            .iter()
-            .all(|condition| condition.holds(message, &parsed))
+        let mut seen = Seen {
+            message,
+            parsed: parse(message),
+            body: None,
+            json: None,
+        };
+        self.0.iter().all(|condition| condition.holds(&mut seen))
+    }
+}
+
+/// A message as far as conditions have looked into it.
+struct Seen<'a> {
+    message: &'a Message,
+    parsed: Parsed,
+    body: Option<Cow<'a, [u8]>>,
+    json: Option<Option<Value>>,
+}
+
+impl Seen<'_> {
+    fn body(&mut self) -> &[u8] {
+        self.body.get_or_insert_with(|| {
+            let encoding = self.parsed.text("content_encoding");
+            readable(encoding, self.message.body(), LOOKED_INTO)
+        })
+    }
+
+    /// The body as JSON, if it is that.
+    fn json(&mut self) -> Option<&Value> {
+        if self.json.is_none() {
+            let body = self.body();
+            let small = body.len() <= LOOKED_INTO;
+            let json = small.then(|| serde_json::from_slice(body).ok()).flatten();
+            self.json = Some(json);
+        }
+        self.json.as_ref()?.as_ref()
     }
 }
 
 impl Condition {
-    fn holds(&self, message: &Message, parsed: &Parsed) -> bool {
+    fn holds(&self, seen: &mut Seen<'_>) -> bool {
+        let (message, parsed) = (seen.message, &seen.parsed);
         let text_of = |value: &Value| match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -76,11 +128,12 @@ impl Condition {
                 let value = parsed.properties.get(name);
                 value.is_some_and(|value| like(&text_of(value), wanted))
             }
-            Self::Body(text) => contains(message.body(), text),
+            Self::Body(text) => contains(seen.body(), text),
+            Self::Json(condition) => seen.json().is_some_and(|body| condition.holds(body)),
             Self::Bytes(true, limit) => message.body_len() > *limit,
             Self::Bytes(false, limit) => message.body_len() < *limit,
             Self::Anywhere(text) => {
-                message.routing_key().contains(text.as_str()) || contains(message.body(), text)
+                message.routing_key().contains(text.as_str()) || contains(seen.body(), text)
             }
         }
     }
@@ -117,7 +170,7 @@ fn condition(word: &str) -> Result<Condition, String> {
             Some(("property", name)) => Condition::Property(name.to_owned(), value.to_owned()),
             _ => {
                 return Err(format!(
-                    "{field} is no field: there are key, exchange, header.NAME, property.NAME, body~, bytes>, bytes<"
+                    "{field} is no field: there are key, exchange, header.NAME, property.NAME, body~, bytes>, bytes<, and $.path for JSON"
                 ));
             }
         },
@@ -141,5 +194,9 @@ mod tests {
         assert!(Filter::parse("").unwrap().is_empty());
         assert!(Filter::parse("nope:1").is_err());
         assert!(Filter::parse("bytes>x").is_err());
+        let filter = Filter::parse(r#"key:a $.b[0] = "two words" $.c body~x"#).unwrap();
+        assert_eq!(filter.0.len(), 4);
+        assert_eq!(filter.0[3], Condition::Body("x".to_owned()));
+        assert!(Filter::parse("$.a ==").unwrap_err().contains("missing"));
     }
 }

@@ -23,7 +23,7 @@ use super::filter::Filter;
 use super::message_json::{origin, parse};
 use super::messages::publish;
 use crate::Context;
-use crate::act::{now_ms, session};
+use crate::act::{new_turn, now_ms, session};
 use crate::http::{ApiError, Body, Fields, Manager, Path};
 
 /// Jobs that are remembered; the oldest finished one is forgotten first.
@@ -301,6 +301,17 @@ pub(crate) async fn start(
         && !exchange.is_empty()
     {
         vhost.exchange(exchange)?;
+    }
+    let details = match (plan.dry_run, &plan.destination) {
+        (true, _) => None,
+        (_, Destination::Origin) => Some("to where each came from".to_owned()),
+        (_, Destination::Fixed(exchange, _)) => Some(format!("to exchange \"{exchange}\"")),
+    };
+    if let Some(details) = details {
+        let place = (&**vhost.name(), plan.queue.as_str());
+        let turn = new_turn();
+        ctx.broker
+            .note_action("replay.started", place, details, &turn);
     }
     let job = ctx.console.jobs.add(&user, plan)?;
     let (broker, running) = (Arc::clone(&ctx.broker), Arc::clone(&job));

@@ -8,6 +8,8 @@ use warren_broker::Browsed;
 use warren_broker::catalog::json_from_table;
 use warren_broker::message::Message;
 
+use super::decoded::Encoding;
+
 /// Properties of a message as JSON.
 pub(crate) struct Parsed {
     pub(crate) properties: Map<String, Value>,
@@ -17,6 +19,11 @@ impl Parsed {
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&Value> {
         self.properties.get("headers")?.get(name)
+    }
+
+    /// A property that is a text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.properties.get(name)?.as_str()
     }
 }
 
@@ -54,15 +61,7 @@ pub(crate) fn describe(browsed: &Browsed, position: u64, max_bytes: usize) -> Va
     let parsed = parse(message);
     let body = message.body();
     let shown = &body[..body.len().min(max_bytes)];
-    let (payload, encoding) = match std::str::from_utf8(shown) {
-        Ok(text) => (text.to_owned(), "string"),
-        // A letter that was cut in two makes no binary of a text.
-        Err(error) if error.error_len().is_none() && shown.len() < body.len() => {
-            let whole = &shown[..error.valid_up_to()];
-            (String::from_utf8_lossy(whole).into_owned(), "string")
-        }
-        Err(_) => (STANDARD.encode(shown), "base64"),
-    };
+    let (payload, encoding) = as_text(shown, shown.len() < body.len());
     json!({
         "seq": browsed.seq,
         "position": position,
@@ -76,9 +75,37 @@ pub(crate) fn describe(browsed: &Browsed, position: u64, max_bytes: usize) -> Va
         "truncated": shown.len() < body.len(),
         "payload": payload,
         "payload_encoding": encoding,
+        "decoded": decoded(&parsed, body, max_bytes),
         "death": death(&parsed),
         "properties": parsed.properties,
     })
+}
+
+/// A body as text where it is one, else in base64; `cut`: there is more of it.
+fn as_text(bytes: &[u8], cut: bool) -> (String, &'static str) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), "string"),
+        // A letter that was cut in two makes no binary of a text.
+        Err(error) if error.error_len().is_none() && cut => {
+            let whole = &bytes[..error.valid_up_to()];
+            (String::from_utf8_lossy(whole).into_owned(), "string")
+        }
+        Err(_) => (STANDARD.encode(bytes), "base64"),
+    }
+}
+
+/// What a compressed body stands for.
+fn decoded(parsed: &Parsed, body: &[u8], max_bytes: usize) -> Option<Value> {
+    let encoding = Encoding::of(parsed.text("content_encoding"), body)?;
+    let (bytes, cut) = encoding.decode(body, max_bytes)?;
+    let (payload, payload_encoding) = as_text(&bytes, cut);
+    Some(json!({
+        "from": encoding.name(),
+        "payload": payload,
+        "payload_encoding": payload_encoding,
+        "payload_bytes": bytes.len(),
+        "truncated": cut,
+    }))
 }
 
 fn death(parsed: &Parsed) -> Value {

@@ -7,25 +7,33 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use warren_amqp::parse_properties;
 use warren_broker::message::Message;
 use warren_broker::{Broker, Entry, Fate, Glance, Queue, Session, Turn, Vhost};
 
+use super::decoded::readable;
 use super::filter::Filter;
-use super::message_json::describe;
+use super::message_json::{describe, parse};
 use crate::Context;
 use crate::http::{ApiError, Body, MemberVhost, Path, Query};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Messages of one answer at most.
 const PAGE_MAX: usize = 500;
 /// Messages looked at for one answer at most, when a filter hides many.
 const SCAN_MAX: usize = 20_000;
+/// Time one answer may take, when a filter hides many.
+const SCAN_TIME: Duration = Duration::from_secs(2);
 /// Bytes of each body shown unless asked otherwise.
 const SHOWN_BYTES: usize = 16 * 1024;
 /// Bytes read from the log for one glance.
 const READ_BYTES: usize = 8 << 20;
+/// Bytes that a compressed body may turn into.
+const DECODED_MAX: usize = 64 << 20;
 /// Messages one action may concern.
 const CHOSEN_MAX: usize = 10_000;
 
@@ -53,6 +61,7 @@ pub(crate) async fn browse(
     let broker = Arc::clone(&ctx.broker);
     ctx.act(member, move |vhost, session, _| {
         let queue = vhost.readable_queue(session, &name)?;
+        let start = Instant::now();
         let total = queue.depth().ready;
         let (mut items, mut scanned) = (Vec::new(), 0);
         let next = loop {
@@ -92,13 +101,54 @@ pub(crate) async fn browse(
             if ended {
                 break None;
             }
-            if items.len() == limit || scanned >= SCAN_MAX {
+            let late = start.elapsed() >= SCAN_TIME;
+            if items.len() == limit || scanned >= SCAN_MAX || late {
                 break from;
             }
         };
         Ok(Json(
             json!({ "items": items, "next": next, "total": total, "scanned": scanned }),
         ))
+    })
+    .await
+}
+
+/// The whole body of one message, as bytes to be saved; `decoded=true` as it was before it was
+/// compressed.
+pub(crate) async fn body(
+    State(ctx): State<Context>,
+    member: MemberVhost,
+    Path((_, name, seq)): Path<(String, String, u64)>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let decoded = query.flag("decoded");
+    let broker = Arc::clone(&ctx.broker);
+    ctx.act(member, move |vhost, session, _| {
+        let queue = vhost.readable_queue(session, &name)?;
+        let glance = Glance {
+            from: Some(seq),
+            newest_first: false,
+            messages: 1,
+            bytes: READ_BYTES,
+        };
+        let seen = queue.browse(broker.log(), &glance).map_err(|error| {
+            tracing::error!(queue = queue.name(), %error, "a message cannot be read");
+            ApiError::Internal
+        })?;
+        let found = seen.first().filter(|browsed| browsed.seq == seq);
+        let message = &found.ok_or(ApiError::NotFound)?.message;
+        let parsed = parse(message);
+        let encoding = parsed.text("content_encoding");
+        let bytes = match decoded {
+            true => readable(encoding, message.body(), DECODED_MAX).into_owned(),
+            false => message.body().to_vec(),
+        };
+        // Never shown as a page: whoever published it is not to be trusted.
+        let headers = [
+            (CONTENT_TYPE, "application/octet-stream"),
+            (CONTENT_DISPOSITION, "attachment"),
+        ];
+        Ok((headers, bytes).into_response())
     })
     .await
 }
@@ -136,6 +186,11 @@ pub(crate) async fn act(
     let broker = Arc::clone(&ctx.broker);
     ctx.act(member, move |vhost, session, turn| {
         let queue = vhost.readable_queue(session, &name)?;
+        let noted = match action.as_str() {
+            "delete" => "messages.deleted",
+            "move" => "messages.moved",
+            _ => "messages.copied",
+        };
         let done = match action.as_str() {
             "delete" => {
                 let picked = pick(&broker, &queue, &seqs, turn)?;
@@ -188,6 +243,11 @@ pub(crate) async fn act(
                 )));
             }
         };
+        let mut details = format!("{done} of {}", seqs.len());
+        if noted != "messages.deleted" {
+            details.push_str(&format!(" to exchange \"{exchange}\""));
+        }
+        broker.note_action(noted, (vhost.name(), &name), details, turn);
         Ok(Json(
             json!({ "done": done, "missing": seqs.len().saturating_sub(done) }),
         ))
@@ -295,5 +355,72 @@ pub(super) fn publish(
             tracing::error!(%error, "a moved message may be lost");
             ApiError::Internal
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{GUEST, Node};
+    use serde_json::{Value, json};
+
+    const QUEUE: &str = "/api/console/queues/%2F/orders/messages";
+
+    async fn publish(node: &Node, payload: &str, encoding: &str, properties: Value) {
+        let message = json!({
+            "routing_key": "orders", "payload": payload, "payload_encoding": encoding,
+            "properties": properties,
+        });
+        let path = "/api/exchanges/%2F/amq.default/publish";
+        let answer = node.send("POST", path, &message.to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    async fn keys(node: &Node, filter: &str) -> Vec<Value> {
+        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let path = format!("{QUEUE}?filter={filter}");
+        let found = node.get(&path, Some(GUEST)).await.json();
+        let items = found["items"].as_array().unwrap();
+        items.iter().map(|item| item["position"].clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn bodies_are_filtered_by_what_they_say_and_read_as_they_were() {
+        use base64::Engine;
+        use std::io::Write;
+        let node = Node::start().await;
+        node.send("PUT", "/api/queues/%2F/orders", "{}").await;
+        let order = r#"{"order": {"id": 1, "items": [{"sku": "x"}]}}"#;
+        publish(&node, order, "string", json!({})).await;
+        publish(&node, "no json", "string", json!({})).await;
+        let level = flate2::Compression::default();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), level);
+        let order = r#"{"order": {"id": 2, "items": [{"sku": "y z"}]}}"#;
+        gzip.write_all(order.as_bytes()).unwrap();
+        let packed = gzip.finish().unwrap();
+        let packed_text = base64::engine::general_purpose::STANDARD.encode(&packed);
+        let properties = json!({ "content_encoding": "gzip" });
+        publish(&node, &packed_text, "base64", properties).await;
+
+        assert_eq!(keys(&node, "$.order.items[0].sku = \"x\"").await, [1]);
+        assert_eq!(keys(&node, "$.order.items[*].sku = \"y z\"").await, [3]);
+        assert_eq!(keys(&node, "$.order.id >= 1 bytes>1").await, [1, 3]);
+        assert_eq!(keys(&node, "body~sku").await, [1, 3]);
+        let wrong = node.get(&format!("{QUEUE}?filter=$.a="), Some(GUEST)).await;
+        assert_eq!(wrong.status, 400);
+        assert!(wrong.body.contains("a value is missing"));
+
+        let all = node.get(QUEUE, Some(GUEST)).await.json();
+        assert_eq!(all["items"][0]["decoded"], Value::Null);
+        let third = &all["items"][2];
+        assert_eq!(third["payload_encoding"], "base64");
+        assert_eq!(third["decoded"]["from"], "gzip");
+        assert_eq!(third["decoded"]["payload"], order);
+        let body = format!("{QUEUE}/{}/body?decoded=true", third["seq"]);
+        let saved = node.get(&body, Some(GUEST)).await;
+        assert_eq!((saved.status, saved.body.as_str()), (200, order));
+        assert_eq!(saved.header("content-disposition"), Some("attachment"));
+        assert_eq!(saved.header("x-content-type-options"), Some("nosniff"));
+        let gone = node.get(&format!("{QUEUE}/999/body"), Some(GUEST)).await;
+        assert_eq!(gone.status, 404);
     }
 }

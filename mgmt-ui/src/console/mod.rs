@@ -5,10 +5,14 @@
 
 mod assets;
 mod attention;
+mod audit;
 mod control;
+mod decoded;
 mod events;
 mod filter;
 mod jobs;
+mod json_path;
+mod logs;
 mod message_json;
 mod messages;
 mod policy_preview;
@@ -16,6 +20,7 @@ mod route_test;
 mod search;
 mod session;
 pub(crate) mod sessions;
+mod trace;
 mod unacked;
 mod unroutable;
 
@@ -85,7 +90,7 @@ pub(crate) fn routes() -> Routes {
         .query("order", "oldest or newest first")
         .query(
             "filter",
-            "key:, exchange:, header.NAME:, property.NAME:, body~, bytes>, bytes<",
+            "key:, exchange:, header.NAME:, property.NAME:, body~, bytes>, bytes<, $.json.path = value",
         )
         .query("cursor", "`next` of the answer before")
         .query("limit", "messages at most")
@@ -100,6 +105,12 @@ pub(crate) fn routes() -> Routes {
             ("seqs", "array", "sequence numbers of the messages"),
             ("destination", "object", "exchange and routing_key"),
         ])
+        .get(
+            "/console/queues/{vhost}/{name}/messages/{seq}/body",
+            "The whole body of one message",
+            messages::body,
+        )
+        .query("decoded", "`true`: as it was before it was compressed")
         .get(
             "/console/queues/{vhost}/{name}/settings",
             "Settings of a queue and where each comes from",
@@ -131,6 +142,22 @@ pub(crate) fn routes() -> Routes {
             "What reached no queue lately",
             unroutable::unroutable,
         )
+        .get("/console/audit", "Who changed what", audit::audit)
+        .query("filter", "words that must all be in a change")
+        .query("limit", "changes at most")
+        .get("/console/logs", "The last lines of the log", logs::logs)
+        .query("level", "error, warning, info or debug")
+        .query("text", "a part of the line")
+        .get(
+            "/console/trace",
+            "Messages as they pass, as server-sent events",
+            trace::trace,
+        )
+        .query("vhost", "the virtual host")
+        .query("exchange", "only of this exchange")
+        .query("key", "only with this in the routing key")
+        .query("queue", "only to, from or in this queue")
+        .query("rate", "messages a second at most")
         .get("/console/jobs", "Replays, newest first", jobs::list)
         .post("/console/jobs", "Replay messages of a queue", jobs::start)
         .takes(&[

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
-use warren_broker::Vhost;
 use warren_broker::auth::AuthenticatedUser;
 use warren_broker::catalog::{PolicyDef, json_from_table};
 use warren_broker::policy::{AppliedPolicy, PolicySet, Subject, parse_policy};
+use warren_broker::{Queue, Vhost};
 
 use crate::Context;
 use crate::http::{ApiError, Body, Manager, MemberVhost, Path, blocking};
@@ -255,5 +255,88 @@ fn describe(ctx: &Context, vhost: &Vhost, name: &str) -> Result<Value, ApiError>
             json!({ "key": key, "value": value, "source": source, "name": policy })
         })
         .collect();
-    Ok(json!({ "settings": settings }))
+    let applied = applied.as_deref();
+    let policies = [
+        (false, applied.and_then(|applied| applied.policy.as_deref())),
+        (true, applied.and_then(|a| a.operator_policy.as_deref())),
+    ]
+    .into_iter()
+    .flat_map(|(operator, chosen)| matching(ctx, vhost, &queue, operator, chosen))
+    .collect::<Vec<_>>();
+    Ok(json!({ "settings": settings, "policies": policies }))
+}
+
+/// All policies that match a queue, in the order they are considered; `chosen` is the one in force.
+fn matching(
+    ctx: &Context,
+    vhost: &Vhost,
+    queue: &Queue,
+    operator: bool,
+    chosen: Option<&str>,
+) -> Vec<Value> {
+    let subject = Subject::Queue(queue.settings().queue_type);
+    let all: Vec<(String, PolicyDef)> = {
+        let state = ctx.broker.catalog().read();
+        let policies = state.policies(vhost.name(), operator);
+        policies
+            .map(|(name, policy)| (name.to_owned(), policy.clone()))
+            .collect()
+    };
+    let fits = |(name, policy): &&(String, PolicyDef)| {
+        let alone = std::iter::once((name.as_str(), policy));
+        let alone = PolicySet::new(alone, std::iter::empty());
+        alone.find(queue.name(), subject).is_some()
+    };
+    let mut found: Vec<&(String, PolicyDef)> = all.iter().filter(fits).collect();
+    let in_force = |name: &str| chosen == Some(name);
+    found.sort_by_key(|(name, policy)| (!in_force(name), std::cmp::Reverse(policy.priority), name));
+    let shown = found.into_iter().map(|(name, policy)| {
+        json!({
+            "name": name,
+            "operator": operator,
+            "pattern": policy.pattern,
+            "priority": policy.priority,
+            "definition": policy.definition,
+            "in_force": in_force(name),
+        })
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{GUEST, Node};
+
+    #[tokio::test]
+    async fn all_policies_that_match_a_queue_are_told_in_order() {
+        let node = Node::start().await;
+        node.send("PUT", "/api/queues/%2F/orders.eu", "{}").await;
+        for (name, pattern, priority) in [("low", "^orders", 1), ("high", "eu$", 5), ("no", "x", 9)]
+        {
+            let body = format!(
+                r#"{{"pattern":"{pattern}","definition":{{"max-length":{priority}}},"priority":{priority},"apply-to":"queues"}}"#
+            );
+            let path = format!("/api/policies/%2F/{name}");
+            assert_eq!(node.send("PUT", &path, &body).await.status, 201);
+        }
+        let path = "/api/console/queues/%2F/orders.eu/settings";
+        let found = node.get(path, Some(GUEST)).await.json();
+        let told: Vec<_> = found["policies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|policy| (policy["name"].as_str().unwrap(), policy["in_force"] == true))
+            .collect();
+        assert_eq!(told, [("high", true), ("low", false)]);
+        let length = found["settings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|setting| setting["key"] == "max-length")
+            .unwrap();
+        assert_eq!(
+            (&length["value"], &length["source"]),
+            (&5.into(), &"policy".into())
+        );
+    }
 }

@@ -34,12 +34,18 @@ pub(crate) async fn search(
 fn find(app: &Context, user: &AuthenticatedUser, asked: &Asked) -> Value {
     let wanted = asked.q.to_lowercase();
     let mut found: Vec<(bool, usize, Value)> = Vec::new();
-    let mut see = |kind: &str, name: &str, vhost: Option<&str>| {
-        let lower = name.to_lowercase();
+    let mut see = |kind: &str, name: &str, label: Option<&str>, vhost: Option<&str>| {
+        let lower = match label {
+            Some(label) => format!("{label} {name}").to_lowercase(),
+            None => name.to_lowercase(),
+        };
         if !lower.contains(&wanted) || found.len() > 5000 {
             return;
         }
         let mut item = json!({ "kind": kind, "name": name });
+        if let Some(label) = label {
+            item["label"] = label.into();
+        }
         if let Some(vhost) = vhost {
             item["vhost"] = vhost.into();
         }
@@ -47,20 +53,21 @@ fn find(app: &Context, user: &AuthenticatedUser, asked: &Asked) -> Value {
     };
     for vhost in super::visible_vhosts(app, user) {
         for queue in vhost.queues() {
-            see("queue", queue.name(), Some(vhost.name()));
+            see("queue", queue.name(), None, Some(vhost.name()));
         }
         for exchange in vhost.exchanges() {
-            see("exchange", &exchange.name, Some(vhost.name()));
+            see("exchange", &exchange.name, None, Some(vhost.name()));
         }
     }
     for connection in app.broker.connections() {
         if user.may_monitor() || connection.user() == user.name {
-            see("connection", &connection.name(), None);
+            let given = connection.live().info.given_name();
+            see("connection", &connection.name(), given.as_deref(), None);
         }
     }
     if user.is_administrator() {
         for (name, _) in app.broker.catalog().read().users() {
-            see("user", name, None);
+            see("user", name, None, None);
         }
     }
     found.sort_by_key(|(inside, length, _)| (*inside, *length));

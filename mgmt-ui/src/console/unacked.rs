@@ -75,12 +75,11 @@ fn consumers(broker: &Broker, queue: &Queue) -> Vec<Value> {
         let connection = broker.connection(info.connection);
         let connection = connection.map(|connection| Arc::clone(connection.live()));
         let known = connection.as_ref().map(|connection| &connection.info);
-        let properties = known.map(|known| &known.client_properties);
         json!({
             "consumer_tag": info.tag,
             "channel": known.map(|known| format!("{} ({})", known.name, info.channel)),
             "user": known.map(|known| &known.user),
-            "client": properties.and_then(|properties| text(properties, "connection_name")),
+            "client": known.and_then(|known| known.given_name()),
             "prefetch": info.prefetch,
             "priority": info.priority,
             "exclusive": info.exclusive,
@@ -92,15 +91,6 @@ fn consumers(broker: &Broker, queue: &Queue) -> Vec<Value> {
         })
     });
     shown.collect()
-}
-
-fn text(properties: &warren_amqp::FieldTable, name: &str) -> Option<String> {
-    match properties.inner().get(name)? {
-        warren_amqp::AMQPValue::LongString(text) => {
-            Some(String::from_utf8_lossy(text.as_bytes()).into_owned())
-        }
-        _ => None,
-    }
 }
 
 /// The consumer of that tag on the channel of that name, and whose connection it is.

@@ -153,6 +153,10 @@ impl Row for ChannelRow {
         Cow::Owned(format!("{connection} ({})", self.live.number))
     }
 
+    fn also_named(&self) -> Option<String> {
+        self.connection.live().info.given_name()
+    }
+
     fn order(&self, other: &Self) -> Ordering {
         let (a, b) = (&self.connection.live().info, &other.connection.live().info);
         let (m, n) = (self.live.number, other.live.number);
@@ -173,6 +177,10 @@ impl Row for ChannelRow {
         connection.put("peer_host", info.peer.ip().to_string());
         connection.put("peer_port", info.peer.port());
         object.put("connection_details", connection);
+        // Not RabbitMQ's: what its client calls itself.
+        if let Some(name) = info.given_name() {
+            object.put("user_provided_name", name);
+        }
         self.numbers(&mut object, listing);
         object
     }

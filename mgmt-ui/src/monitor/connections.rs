@@ -218,6 +218,10 @@ impl Row for ConnectionRow {
         Cow::Borrowed(&self.live().info.name)
     }
 
+    fn also_named(&self) -> Option<String> {
+        self.live().info.given_name()
+    }
+
     fn order(&self, other: &Self) -> Ordering {
         let (a, b) = (&self.live().info, &other.live().info);
         (&a.name, a.id).cmp(&(&b.name, b.id))
@@ -259,9 +263,7 @@ impl Row for ConnectionRow {
         object.put("frame_max", info.frame_max);
         object.put("timeout", info.heartbeat_s);
         object.put("client_properties", &info.client_properties);
-        let given = info.client_properties.inner().get("connection_name");
-        if let Some(warren_amqp::AMQPValue::LongString(name)) = given {
-            let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+        if let Some(name) = info.given_name() {
             object.put("user_provided_name", name);
         }
         self.tls(&mut object);

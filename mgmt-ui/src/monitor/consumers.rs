@@ -191,6 +191,10 @@ pub(super) fn channel_details(ctx: &Context, connection: &LiveConnection, number
     details.put("name", format!("{} ({number})", info.name));
     details.put("number", number);
     details.put("connection_name", info.name.clone());
+    // Not RabbitMQ's: what the client calls itself.
+    if let Some(name) = info.given_name() {
+        details.put("user_provided_name", name);
+    }
     details.put("node", ctx.broker.settings().node_name.clone());
     details.put("peer_host", info.peer.ip().to_string());
     details.put("peer_port", info.peer.port());
@@ -201,6 +205,10 @@ pub(super) fn channel_details(ctx: &Context, connection: &LiveConnection, number
 impl Row for ConsumerRow {
     fn name(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.info.tag)
+    }
+
+    fn also_named(&self) -> Option<String> {
+        self.connection.as_ref()?.info.given_name()
     }
 
     fn order(&self, other: &Self) -> Ordering {

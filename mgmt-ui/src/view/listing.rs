@@ -76,6 +76,11 @@ pub(crate) trait Row {
     /// What the filter looks at.
     fn name(&self) -> Cow<'_, str>;
 
+    /// Another name people know it by: a word of the console's filter finds that, too.
+    fn also_named(&self) -> Option<String> {
+        None
+    }
+
     /// The order when no other is asked for; no two rows are equal.
     fn order(&self, other: &Self) -> Ordering;
 

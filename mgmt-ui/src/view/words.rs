@@ -2,22 +2,30 @@
 
 /// Words separated by spaces; quotes keep spaces together.
 pub(crate) fn words(text: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
-    for c in text.chars() {
+    let (mut words, mut rest) = (Vec::new(), text);
+    while let Some((word, left)) = next_word(rest) {
+        words.push(word);
+        rest = left;
+    }
+    words
+}
+
+/// The first word of a text, without its quotes, and what follows it.
+pub(crate) fn next_word(text: &str) -> Option<(String, &str)> {
+    let text = text.trim_start();
+    let (mut word, mut quoted) = (String::new(), false);
+    for (at, c) in text.char_indices() {
         match c {
             '"' => quoted = !quoted,
             c if c.is_whitespace() && !quoted => {
                 if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
+                    return Some((word, &text[at..]));
                 }
             }
             c => word.push(c),
         }
     }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    words
+    (!word.is_empty()).then_some((word, ""))
 }
 
 /// Whether the text is the pattern, whose `*` stand for any characters.
@@ -65,5 +73,7 @@ mod tests {
             words(" a  body:\"two words\" b"),
             ["a", "body:two words", "b"]
         );
+        assert_eq!(next_word(" a b"), Some(("a".to_owned(), " b")));
+        assert_eq!(next_word(" \"\" "), None);
     }
 }

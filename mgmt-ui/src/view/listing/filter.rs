@@ -67,7 +67,7 @@ const SHORT: &[(&str, &str)] = &[
     ("prefetch", "prefetch_count"),
     ("tag", "consumer_tag"),
     ("queue", "queue.name"),
-    ("client", "client_properties.connection_name"),
+    ("client", "user_provided_name"),
     ("product", "client_properties.product"),
     ("host", "peer_host"),
     ("tls", "ssl"),
@@ -141,8 +141,8 @@ impl Word {
             })
         };
         let holds = match &self.condition {
-            Condition::Name(part) => row.name().to_lowercase().contains(part),
-            Condition::Pattern(pattern) => pattern.is_match(&row.name()),
+            Condition::Name(part) => named(row, |name| name.to_lowercase().contains(part)),
+            Condition::Pattern(pattern) => named(row, |name| pattern.is_match(name)),
             Condition::Is(path, pattern) => like(&text(&key(path)), pattern),
             Condition::Compared(path, comparison, than) => match key(path) {
                 Key::Number(n) => comparison.holds(n, *than),
@@ -152,6 +152,11 @@ impl Word {
         };
         holds != self.not
     }
+}
+
+/// Whether one of the names fits.
+fn named<R: Row>(row: &R, fits: impl Fn(&str) -> bool) -> bool {
+    fits(&row.name()) || row.also_named().is_some_and(|name| fits(&name))
 }
 
 impl Condition {

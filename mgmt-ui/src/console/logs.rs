@@ -1,0 +1,143 @@
+//! `GET /api/console/logs`: the last lines of the node's log, and, to who accepts server-sent
+//! events, each new one as it is written.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::Context;
+use crate::http::{ApiError, Monitor, Query};
+use crate::{LogLine, ProgramLog, Severity};
+
+/// Lines of an answer, or of the beginning of a stream, at most.
+const LINES: usize = 1000;
+/// New lines are sent together, so often.
+const PACE: Duration = Duration::from_millis(250);
+
+/// Answers `{"items":[...]}` or a stream of events `lines` with the same.
+pub(crate) async fn logs(
+    State(app): State<Context>,
+    Monitor(_): Monitor,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let severity = query.get("level").filter(|level| !level.is_empty());
+    let severity = severity.map_or(Some(Severity::Debug), Severity::parse);
+    let severity =
+        severity.ok_or_else(|| ApiError::bad_request("level is error, warning, info or debug"))?;
+    let text = query.get("text").unwrap_or_default().to_lowercase();
+    let log = app.info.program.log();
+    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    if !accepted.is_some_and(|accept| accept.contains("text/event-stream")) {
+        let (lines, _) = log.after(0, severity, &text, LINES);
+        return Ok(Json(shown(&lines)).into_response());
+    }
+    let reader = Reader {
+        news: log.watch(),
+        log,
+        severity,
+        text,
+        sent: None,
+    };
+    let events = futures_util::stream::unfold(reader, |mut reader| async move {
+        let event = reader.next().await?;
+        Some((Ok::<_, Infallible>(event), reader))
+    });
+    let alive = KeepAlive::new().interval(Duration::from_secs(20));
+    Ok(Sse::new(events).keep_alive(alive).into_response())
+}
+
+struct Reader {
+    log: Arc<ProgramLog>,
+    news: watch::Receiver<u64>,
+    severity: Severity,
+    text: String,
+    /// The last line that was looked at.
+    sent: Option<u64>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let first = self.sent.is_none();
+            if !first {
+                self.news.changed().await.ok()?;
+                tokio::time::sleep(PACE).await;
+                self.news.mark_unchanged();
+            }
+            let after = self.sent.unwrap_or(0);
+            let (lines, last) = self.log.after(after, self.severity, &self.text, LINES);
+            self.sent = Some(last);
+            if first || !lines.is_empty() {
+                let data = shown(&lines).to_string();
+                return Some(Event::default().event("lines").data(data));
+            }
+        }
+    }
+}
+
+fn shown(lines: &[LogLine]) -> Value {
+    let lines = lines.iter().map(|line| {
+        json!({
+            "number": line.number,
+            "at_ms": line.at_ms,
+            "level": line.severity.name(),
+            "text": &*line.text,
+        })
+    });
+    json!({ "items": lines.collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{GUEST, Node, basic};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn lines_are_listed_and_followed() {
+        let node = Node::start().await;
+        let log = node.info().program.log();
+        log.add(1, Severity::Info, "first");
+        log.add(2, Severity::Error, "second");
+        let all = node.get("/api/console/logs", Some(GUEST)).await.json();
+        assert_eq!(all["items"][0]["text"], "first");
+        let bad = "/api/console/logs?level=error";
+        let bad = node.get(bad, Some(GUEST)).await.json();
+        assert_eq!(bad["items"].as_array().unwrap().len(), 1);
+        let none = node.get("/api/console/logs?level=x", Some(GUEST)).await;
+        assert_eq!(none.status, 400);
+        node.add_user("plain", &["management"]);
+        let plain = basic("plain", "pw");
+        let refused = node.get("/api/console/logs", Some(&plain)).await;
+        assert_eq!(refused.status, 401);
+
+        let mut stream = tokio::net::TcpStream::connect(node.address).await.unwrap();
+        let request = format!(
+            "GET /api/console/logs?text=THIRD HTTP/1.1\r\nhost: h\r\naccept: text/event-stream\r\nauthorization: {GUEST}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        let mut buffer = [0; 4096];
+        let mut read = async |until: &str| {
+            while !text.contains(until) {
+                let n = stream.read(&mut buffer).await.unwrap();
+                assert!(n > 0, "{text}");
+                text.push_str(&String::from_utf8_lossy(&buffer[..n]));
+            }
+            assert!(!text.contains("second"), "{text}");
+        };
+        read(r#"{"items":[]}"#).await;
+        log.add(3, Severity::Warning, "the third");
+        read("the third").await;
+    }
+}
