@@ -55,6 +55,13 @@ async function request(method, url, body, headers = {}) {
   return text ? JSON.parse(text) : null;
 }
 
+/** The bytes of an answer. */
+export async function getBytes(url) {
+  const response = await fetch(url, { headers: { "x-warren-console": "1" }, credentials: "same-origin" });
+  if (!response.ok) throw new ApiError(response.status, await reason(response));
+  return new Uint8Array(await response.arrayBuffer());
+}
+
 export const get = (url) => request("GET", url);
 export const put = (url, body = {}, headers) => request("PUT", url, body, headers);
 export const post = (url, body = {}, headers) => request("POST", url, body, headers);

@@ -3,6 +3,7 @@
 
 import { h } from "./dom.js";
 import { byteRate, bytes, exact } from "./format.js";
+import { button } from "./ui.js";
 
 // Told apart without colour by their dashes.
 const DASHES = [[], [10, 3], [3, 3], [10, 3, 3, 3], [5, 5], [2, 4], [1, 2]];
@@ -27,12 +28,17 @@ export function chart({ id, series, format, limits = [], height = 180, label }) 
         onclick: () => {
           view.hidden.has(s.name) ? view.hidden.delete(s.name) : view.hidden.add(s.name);
           view.draw?.();
+          again();
         },
       }, h("svg.swatch", { viewBox: "0 0 22 6", "aria-hidden": "true" }, h("path", { d: "M0 3h22", class: `c${s.color ?? i + 1}`, "stroke-dasharray": DASHES[i % DASHES.length].join(" ") })), s.name, h("strong", format(last(s))))),
+      view.zoom && button("Whole range", () => { view.zoom = null; view.draw?.(); again(); }, { small: true, title: "Show the whole range again" }),
       h("details.aslist", h("summary", "Table"), table(series, format))));
 }
 
 const views = new Map();
+
+/** What is around the canvas has changed, too. */
+const again = () => dispatchEvent(new Event("warren-redraw"));
 
 function last(series) {
   return series.points.length ? series.points.at(-1)[1] : NaN;
@@ -74,10 +80,12 @@ function attach(canvas, view) {
     if (drag !== null && b - a > 8 && view.scale) view.zoom = [view.scale.time(a), view.scale.time(b)];
     drag = null;
     view.draw();
+    again();
   };
   canvas.ondblclick = () => {
     view.zoom = null;
     view.draw();
+    again();
   };
   const observer = new ResizeObserver(view.draw);
   observer.observe(canvas);

@@ -23,20 +23,23 @@ import { policies } from "./pages/policies.js";
 import { limits } from "./pages/limits.js";
 import { definitions } from "./pages/definitions.js";
 import { node } from "./pages/node.js";
+import { logs } from "./pages/logs.js";
+import { audit } from "./pages/audit.js";
 
 const NAV = [
   [null, [["", "Overview", "home"]]],
   ["Messaging", [["queues", "Queues", "queue"], ["exchanges", "Exchanges", "exchange"], ["publish", "Publish", "out"], ["route", "Route tester", "route"]]],
   ["Clients", [["connections", "Connections", "plug"], ["channels", "Channels", "channel"], ["consumers", "Consumers", "consumer"]]],
-  ["Admin", [["vhosts", "Virtual hosts", "vhost"], ["users", "Users", "user"], ["policies", "Policies", "policy"], ["limits", "Limits", "limit"], ["definitions", "Definitions", "file"], ["node", "Node", "node"]]],
+  ["Admin", [["vhosts", "Virtual hosts", "vhost"], ["users", "Users", "user"], ["policies", "Policies", "policy"], ["limits", "Limits", "limit"], ["definitions", "Definitions", "file"]]],
+  ["Node", [["node", "Node", "node"], ["logs", "Log", "log"], ["audit", "Audit", "audit"]]],
 ];
-const SHORTCUTS = { o: "", q: "queues", e: "exchanges", p: "publish", r: "route", c: "connections", h: "channels", n: "consumers", v: "vhosts", u: "users", l: "policies", d: "definitions" };
+const SHORTCUTS = { o: "", q: "queues", e: "exchanges", p: "publish", r: "route", c: "connections", h: "channels", n: "consumers", v: "vhosts", u: "users", l: "policies", d: "definitions", g: "logs", a: "audit" };
 
 for (const [pattern, page] of [
   ["", home], ["queues", queues], ["queues/:vhost/:name", queue], ["exchanges", exchanges], ["exchanges/:vhost/:name", exchange],
   ["connections", connections], ["connections/:name", connection], ["channels", channels], ["channels/:name", channel], ["consumers", consumers],
   ["publish", publishPage], ["route", routeTest], ["vhosts", vhosts], ["vhosts/:name", vhost], ["users", users], ["users/:name", user],
-  ["policies", policies], ["limits", limits], ["definitions", definitions], ["node", node],
+  ["policies", policies], ["limits", limits], ["definitions", definitions], ["node", node], ["logs", logs], ["audit", audit],
 ]) route(pattern, page);
 
 const root = document.getElementById("app");
@@ -129,7 +132,7 @@ function shell() {
     h("header.top",
       h("button.burger", { type: "button", "aria-label": "Menu", "aria-expanded": String(frame.menu), onclick: () => { frame.menu = !frame.menu; draw(); } }, icon("menu")),
       h("a.brand", { href: href(""), "aria-label": "Warren, overview" }, h("img", { src: "/console/icon.svg", alt: "", width: 24, height: 24 }), h("span", "Warren")),
-      h("button.find", { type: "button", onclick: () => palette(allowed) }, icon("search"), h("span", "Go to anything"), h("kbd", "Ctrl K")),
+      h("button.find", { type: "button", onclick: () => palette(actions()) }, icon("search"), h("span", "Go to anything"), h("kbd", "Ctrl K")),
       h("span.grow"),
       frame.vhosts.length > 1 && h("label.vhost", h("span", "Virtual host"), h("select", { "aria-label": "Virtual host", value: frame.vhost, onchange: (event) => chooseVhost(event.target.value) }, h("option", { value: "" }, "all"), frame.vhosts.map((name) => h("option", { value: name, key: name }, name)))),
       h("button", { class: `live ${mode}`, type: "button", title: mode === "paused" ? "Updates are paused: press to go on" : "Press to pause updates", onclick: () => { live.togglePause(); draw(); }, "aria-pressed": String(mode === "paused") },
@@ -140,6 +143,12 @@ function shell() {
     h("nav.side", { "aria-label": "Pages" }, NAV.map(([title, items]) => h("div", { key: title ?? "top" }, title && h("h2", title),
       h("ul", items.map(([path, label, name]) => h("li", { key: path }, h("a", { href: href(...(path ? [path] : [""])), "aria-current": at === path ? "page" : undefined }, icon(name), h("span", label)))))))),
     h("main", { id: "main", tabindex: -1, key: frame.key }, frame.view?.draw()));
+}
+
+/** What the palette can do beside going somewhere. */
+function actions() {
+  const pausing = live.mode() === "paused" ? "Resume updates" : "Pause updates";
+  return [[pausing, () => { live.togglePause(); draw(); }], [`Theme: ${theme()}, change`, cycleTheme], ["Keyboard shortcuts", help], ["Log out", leave]];
 }
 
 function chooseVhost(name) {
@@ -177,7 +186,7 @@ addEventListener("keydown", (event) => {
   if (!session.user) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     event.preventDefault();
-    return palette(allowed);
+    return palette(actions());
   }
   const typing = event.target.closest?.("input, textarea, select, dialog");
   if (event.key === "Escape") {
@@ -235,6 +244,7 @@ session.ended = () => {
 };
 
 live.onMode(draw);
+addEventListener("warren-redraw", draw);
 applyTheme();
 start(navigate);
 get("/api/console/session").then(entered, () => draw());

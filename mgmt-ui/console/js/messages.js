@@ -2,9 +2,10 @@
 // delete or republish single messages, and replay dead letters.
 
 import { h } from "./dom.js";
-import { path, get, post, del, query as search } from "./api.js";
+import { path, get, getBytes, post, del, query as search } from "./api.js";
 import { bytes, duration, json, number, plural, rate } from "./format.js";
-import { attempt, badge, button, card, code, confirmDestroy, copy, dialog, download, empty, facts, field, formDialog, icon, notice, time, toast, heading } from "./ui.js";
+import { attempt, badge, button, card, confirmDestroy, copy, dialog, download, empty, facts, field, formDialog, icon, notice, time, toast, heading } from "./ui.js";
+import { bodyOf, shown, waysOf } from "./body.js";
 import { refresh } from "./live.js";
 
 const PAGE = 50;
@@ -83,7 +84,7 @@ export function messageBrowser(ctx, vhost, queue) {
     h("p", "Publishes messages of this queue again, then removes them here: each one only after its copy is safe. Oldest first."),
     field("Destination", v.to, set("to"), { kind: "select", options: [["origin", "Where each came from (first x-death entry)"], ["fixed", "A chosen exchange and key"]] }),
     v.to === "fixed" && [field("Exchange", v.exchange, set("exchange"), { hint: "Must exist. Empty for the default exchange." }), field("Routing key", v.routing_key, set("routing_key"), { hint: "Empty keeps each message's own key." })],
-    field("Only those that match", v.filter, set("filter"), { hint: "Same words as the browser's filter, e.g. header.tenant:acme body~timeout" }),
+    field("Only those that match", v.filter, set("filter"), { hint: "Same words as the browser's filter, e.g. header.tenant:acme $.order.total > 100" }),
     h("div.columns", field("At most", v.limit, set("limit"), { kind: "number", min: 1, hint: "messages; empty for all there are now" }), field("Rate limit", v.rate, set("rate"), { kind: "number", min: 1, hint: "messages a second; empty for none" })),
     field("Mark with header x-replayed", v.mark, set("mark"), { kind: "checkbox" }),
     field("Dry run", v.dry, set("dry"), { kind: "checkbox", hint: "Only counts what would go where. Nothing is moved." }),
@@ -104,7 +105,7 @@ export function messageBrowser(ctx, vhost, queue) {
     draw: () => [
       h("div.toolbar",
         h("form.search", { role: "search", onsubmit: (event) => { event.preventDefault(); again({ filter: event.target.elements.filter.value }); } },
-          h("input", { id: "filter", name: "filter", type: "search", "aria-label": "Filter messages", placeholder: "key:orders.* header.tenant:acme bytes>1000 body~timeout", value: state.filter }),
+          h("input", { id: "filter", name: "filter", type: "search", "aria-label": "Filter messages", placeholder: "key:orders.* header.tenant:acme body~timeout $.order.id = 7", value: state.filter }),
           button("Filter", null, { small: true, type: "submit" })),
         h("div.segmented", { role: "group", "aria-label": "Order" }, [["oldest", "Oldest first"], ["newest", "Newest first"]].map(([id, label]) => h("button", { key: id, type: "button", "aria-pressed": String(state.order === id), onclick: () => again({ order: id }) }, label))),
         h("span.grow"),
@@ -124,23 +125,51 @@ export function messageBrowser(ctx, vhost, queue) {
     h("tbody", state.items.map((m) => h("tr", { key: m.seq, class: state.picked.has(m.seq) ? "picked" : "" },
       h("td.pick", h("input", { type: "checkbox", "aria-label": `Select message ${m.position}`, checked: state.picked.has(m.seq), onchange: () => { state.picked.has(m.seq) ? state.picked.delete(m.seq) : state.picked.add(m.seq); ctx.redraw(); } })),
       h("td.num", number(m.position)), h("td", h("code", m.routing_key)), h("td", m.exchange || h("span.quiet", "default")), h("td.num", bytes(m.bytes)), h("td", time(m.enqueued_ms)),
-      h("td", h("button.preview", { type: "button", onclick: () => inspect(m), title: "Inspect" }, m.redelivered && badge("redelivered", "warn"), m.death && badge(m.death.reason, "bad"), h("span", preview(m)))))))));
+      h("td", h("button.preview", { type: "button", onclick: () => inspect(m), title: "Inspect" }, m.redelivered && badge("redelivered", "warn"), m.death && badge(m.death.reason, "bad"), m.decoded && badge(m.decoded.from), h("span", preview(m)))))))));
   }
 
   function inspect(m) {
-    let view = isJson(m) ? "json" : m.payload_encoding === "base64" ? "hex" : "text";
+    let asSent = false;
+    let whole = null;
+    let busy = false;
+    let body = bodyOf(m, asSent, whole);
+    let way = waysOf(body)[0][0];
+    const address = () => `${url}/${m.seq}/body${m.decoded && !asSent ? "?decoded=true" : ""}`;
     // The story of its deaths is told above; raw, it would be told twice.
     const headers = Object.entries(m.properties.headers ?? {}).filter(([key]) => !m.death || !/^x-(death|first-death|last-death)/.test(key));
-    return dialog(`Message ${number(m.position)} of ${queue}`, (close, redraw) => [
-      m.death && notice("warn", h("strong", "Dead letter. "), story(m.death)),
-      facts([["Exchange", m.exchange || "default"], ["Routing key", h("code", m.routing_key)], ["Size", bytes(m.bytes)], ["Enqueued", time(m.enqueued_ms)], ["Redelivered", m.redelivered ? "yes" : "no"], ["Sequence number", number(m.seq)]]),
-      h("h3", "Properties"), facts(Object.entries(m.properties).filter(([key]) => key !== "headers").map(([key, value]) => [key, h("code", json(value))])),
-      headers.length > 0 && [h("h3", "Headers"), facts(headers.map(([key, value]) => [key, h("code", json(value))]))],
-      h("div.pagehead", h("h3", "Body"), h("div.segmented", { role: "group", "aria-label": "Show body as" }, [["json", "JSON"], ["text", "Text"], ["hex", "Hex"]].map(([id, label]) => h("button", { key: id, type: "button", "aria-pressed": String(view === id), disabled: id === "json" && !isJson(m), onclick: () => { view = id; redraw(); } }, label)))),
-      h("pre.body", { tabindex: 0, "aria-label": "Body" }, shown(m, view)), m.truncated && h("p.quiet", `The first ${bytes(m.payload_bytes)} of ${bytes(m.bytes)}.`),
-      h("div.actions", button("Copy body", () => copy(shown(m, view))), button("Download", () => download(`${queue}-${m.seq}.json`, JSON.stringify(m, null, 1))), button("Move", () => { close(); transfer("move", [m]); }), button("Copy to…", () => { close(); transfer("copy", [m]); }),
-        button("Edit and publish", () => { close(); location.hash = "#/publish?" + new URLSearchParams({ vhost, exchange: m.death?.origin?.exchange ?? m.exchange, key: m.death?.origin?.routing_key ?? m.routing_key }); sessionStorage.setItem("draft", JSON.stringify({ payload: m.payload, payload_encoding: m.payload_encoding, properties: m.properties })); }), button("Delete", () => { close(); remove([m]); }, { kind: "danger" })),
-    ], { wide: true });
+    return dialog(`Message ${number(m.position)} of ${queue}`, (close, redraw) => {
+      const look = (change) => {
+        change();
+        body = bodyOf(m, asSent, whole);
+        if (!waysOf(body).some(([id]) => id === way)) way = waysOf(body)[0][0];
+        redraw();
+      };
+      const fetchAll = () => attempt(async () => {
+        busy = true;
+        redraw();
+        whole = await getBytes(address()).finally(() => (busy = false));
+        look(() => {});
+      });
+      const save = () => attempt(async () => download(`${queue}-${m.seq}${{ json: ".json", xml: ".xml", text: ".txt" }[way] ?? ".bin"}`, await getBytes(address()), "application/octet-stream"));
+      const publish = () => {
+        close();
+        sessionStorage.setItem("draft", JSON.stringify({ payload: m.payload, payload_encoding: m.payload_encoding, properties: m.properties }));
+        location.hash = "#/publish?" + new URLSearchParams({ vhost, exchange: m.death?.origin?.exchange ?? m.exchange, key: m.death?.origin?.routing_key ?? m.routing_key });
+      };
+      return [
+        m.death && notice("warn", h("strong", "Dead letter. "), story(m.death)),
+        facts([["Exchange", m.exchange || "default"], ["Routing key", h("code", m.routing_key)], ["Size", bytes(m.bytes)], ["Enqueued", time(m.enqueued_ms)], ["Redelivered", m.redelivered ? "yes" : "no"], ["Sequence number", number(m.seq)]]),
+        h("h3", "Properties"), facts(Object.entries(m.properties).filter(([key]) => key !== "headers").map(([key, value]) => [key, h("code", json(value))])),
+        headers.length > 0 && [h("h3", "Headers"), facts(headers.map(([key, value]) => [key, h("code", json(value))]))],
+        h("div.pagehead.bodyhead", h("h3", "Body"),
+          h("div.segmented", { role: "group", "aria-label": "Show body as" }, waysOf(body).map(([id, label]) => h("button", { key: id, type: "button", "aria-pressed": String(way === id), onclick: () => { way = id; redraw(); } }, label))),
+          m.decoded && h("div.segmented", { role: "group", "aria-label": "Compression" }, [[false, `From ${m.decoded.from}`], [true, "As sent"]].map(([id, label]) => h("button", { key: label, type: "button", "aria-pressed": String(asSent === id), onclick: () => look(() => { asSent = id; whole = null; }) }, label)))),
+        h("pre.body", { tabindex: 0, "aria-label": "Body" }, shown(body, way)),
+        body.more && h("p.quiet", `The first ${bytes(body.bytes.length)} of ${m.decoded && !asSent ? "more" : bytes(m.bytes)}. `, button("Show all", fetchAll, { small: true, why: busy ? "Loading…" : undefined })),
+        h("div.actions", button("Copy body", () => copy(shown(body, way))), button("Download", save), button("Move", () => { close(); transfer("move", [m]); }), button("Copy to…", () => { close(); transfer("copy", [m]); }),
+          button("Edit and publish", publish, { why: m.truncated ? "Too long to edit here: move or copy it" : undefined }), button("Delete", () => { close(); remove([m]); }, { kind: "danger" })),
+      ];
+    }, { wide: true });
   }
 }
 
@@ -159,28 +188,7 @@ export function story(death) {
 }
 
 function preview(m) {
-  if (m.payload_encoding === "base64") return `binary, ${bytes(m.bytes)}`;
-  return m.payload.length > 140 ? m.payload.slice(0, 140) + "…" : m.payload || "(empty)";
-}
-
-function isJson(m) {
-  if (m.payload_encoding === "base64" || m.truncated || !/^\s*[[{"\dtfn-]/.test(m.payload)) return false;
-  try {
-    JSON.parse(m.payload);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function shown(m, view) {
-  if (view === "json") return JSON.stringify(JSON.parse(m.payload), null, 2);
-  const raw = m.payload_encoding === "base64" ? Uint8Array.from(atob(m.payload), (c) => c.charCodeAt(0)) : new TextEncoder().encode(m.payload);
-  if (view === "text") return m.payload_encoding === "base64" ? new TextDecoder().decode(raw) : m.payload;
-  const lines = [];
-  for (let at = 0; at < Math.min(raw.length, 4096); at += 16) {
-    const row = raw.slice(at, at + 16);
-    lines.push(`${at.toString(16).padStart(6, "0")}  ${[...row].map((b) => b.toString(16).padStart(2, "0")).join(" ").padEnd(48)} ${[...row].map((b) => (b >= 32 && b < 127 ? String.fromCharCode(b) : ".")).join("")}`);
-  }
-  return lines.join("\n") || "(empty)";
+  const { payload, payload_encoding } = m.decoded ?? m;
+  if (payload_encoding === "base64") return `binary, ${bytes(m.bytes)}`;
+  return payload.length > 140 ? payload.slice(0, 140) + "…" : payload || "(empty)";
 }

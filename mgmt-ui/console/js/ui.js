@@ -2,6 +2,7 @@
 
 import { h, render, clear } from "./dom.js";
 import { ago, exact, number } from "./format.js";
+import { copyAs } from "./copyas.js";
 
 let ids = 0;
 export const newId = () => `f${++ids}`;
@@ -33,6 +34,8 @@ export function icon(name) {
     ok: "M5 12l5 5L20 7",
     help: "M9 9a3 3 0 1 1 4 3c-1 .5-1 1-1 2M12 17.500v.5M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z",
     columns: "M4 5h16v14H4zM9 5v14M15 5v14",
+    log: "M5 5h14M5 10h14M5 15h9M5 20h6",
+    audit: "M9 4h6v3H9zM7 5H5v16h14V5h-2M9 13l2 2 4-4",
     out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
   };
   return h("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: paths[name] || "" }));
@@ -70,7 +73,7 @@ const NUMERIC = new Set(["#", "Consumers", "Deliver", "Messages", "Port", "Prefe
 
 /** The head of a column of a small table; without a label, of its buttons. */
 export function heading(label) {
-  return h("th", { scope: "col", key: label, class: NUMERIC.has(label) ? "num" : "" }, label || h("span.sr", "Actions"));
+  return h("th", { scope: "col", key: label, class: NUMERIC.has(label) ? "num" : "" }, label || h("span.sr", "Actions or state"));
 }
 
 /** Pairs of a label and a value. */
@@ -247,10 +250,14 @@ export function confirmDestroy(title, lines, action, word) {
   h("div.actions", button("Cancel", () => close()), button(action, null, { kind: "danger", type: "submit", why: word && typed !== word ? `Type ${word} first` : undefined }))));
 }
 
-/** A dialog with a form: `draw(values, set)` describes the fields; `send(values)` may throw. */
-export function formDialog(title, values, draw, send, { action = "Save", wide } = {}) {
+/**
+ * A dialog with a form: `draw(values, set)` describes the fields; `send(values)` may throw; `as`
+ * describes the request it makes, for those who want it in a script.
+ */
+export function formDialog(title, values, draw, send, { action = "Save", kind = "primary", wide, as } = {}) {
   let error = "";
   let busy = false;
+  const copying = {};
   return dialog(title, (close, redraw) => {
     const set = (name) => (value) => {
       values[name] = value;
@@ -270,7 +277,7 @@ export function formDialog(title, values, draw, send, { action = "Save", wide } 
           redraw();
         }
       },
-    }, draw(values, set, redraw), error && notice("bad", error),
-    h("div.actions", button("Cancel", () => close()), button(action, null, { kind: "primary", type: "submit", why: busy ? "Working…" : undefined })));
+    }, draw(values, set, redraw), as && copyAs(copying, () => as(values), redraw), error && notice("bad", error),
+    h("div.actions", button("Cancel", () => close()), button(action, null, { kind, type: "submit", why: busy ? "Working…" : undefined })));
   }, { wide });
 }

@@ -5,7 +5,7 @@ import { path, del } from "../api.js";
 import { go, href } from "../router.js";
 import { byteRate, bytes, number, plural } from "../format.js";
 import { List } from "../table.js";
-import { attempt, badge, button, card, empty, facts, field, figure, formDialog, stateMark, time, toast, confirmDestroy, heading } from "../ui.js";
+import { attempt, badge, button, card, empty, facts, field, figure, formDialog, stateMark, time, toast, heading } from "../ui.js";
 import { chart, samples } from "../chart.js";
 import { refresh } from "../live.js";
 
@@ -23,6 +23,7 @@ export function connections(ctx) {
       { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.state) },
       { id: "tls", minor: true, label: "TLS", sort: "ssl", cell: (row) => (row.ssl ? badge("TLS", "good", row.ssl_protocol) : h("span.quiet", "no")) },
       { id: "library", minor: true, label: "Library", cell: library }, { id: "channels", label: "Channels", sort: "channels", num: true, cell: (row) => number(row.channels) },
+      { id: "trend", label: "Traffic", trend: (row) => (row.recv_oct_details?.rate ?? 0) + (row.send_oct_details?.rate ?? 0) },
       { id: "in", label: "From client", sort: "recv_oct_details.rate", num: true, cell: (row) => byteRate(row.recv_oct_details?.rate ?? 0) }, { id: "out", label: "To client", sort: "send_oct_details.rate", num: true, cell: (row) => byteRate(row.send_oct_details?.rate ?? 0) },
       { id: "since", label: "Connected", sort: "connected_at", off: true, cell: (row) => time(row.connected_at) },
     ],
@@ -35,9 +36,17 @@ export function connections(ctx) {
 }
 
 async function close(rows) {
-  let reason = "Closed via management plugin";
-  const sure = rows.length > 1 ? await confirmDestroy(`Close ${plural(rows.length, "connection")}?`, [`${plural(rows.reduce((n, r) => n + (r.channels ?? 0), 0), "channel")} go with them; what they hold unacked is requeued.`], "Close", String(rows.length))
-    : await formDialog("Close this connection", { reason }, (v, set) => [h("p", `${clientName(rows[0]) || rows[0].name}: ${plural(rows[0].channels ?? 0, "channel")} go with it; what it holds unacked is requeued. Clients usually reconnect.`), field("Reason, told to the client", v.reason, set("reason"), { id: "close-reason" })], async (v) => { reason = v.reason; }, { action: "Close connection" });
+  const many = rows.length > 1;
+  const values = { reason: "Closed via management plugin", typed: "" };
+  const who = many ? plural(rows.length, "connection") : clientName(rows[0]) || rows[0].name;
+  const sure = await formDialog(many ? `Close ${who}?` : "Close this connection", values, (v, set) => [
+    h("ul.consequences", h("li", `${who}: ${plural(rows.reduce((n, r) => n + (r.channels ?? 0), 0), "channel")} will be closed.`), h("li", "What they hold unacked is requeued. Clients usually reconnect.")),
+    field("Reason, told to the client", v.reason, set("reason"), { id: "close-reason" }),
+    many && field(`Type ${rows.length} to go on`, v.typed, set("typed"), { id: "confirm-word", autofocus: true }),
+  ], async (v) => {
+    if (many && v.typed !== String(rows.length)) throw new Error(`Type ${rows.length} first`);
+  }, { action: many ? "Close connections" : "Close connection", kind: "danger" });
+  const { reason } = values;
   if (!sure) return false;
   const results = await Promise.allSettled(rows.map((row) => del(path("connections", row.name), { "x-reason": reason })));
   const failed = results.filter((r) => r.status === "rejected");

@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import { get, post, path } from "../api.js";
 import { plural } from "../format.js";
 import { attempt, button, card, download, field, notice, toast } from "../ui.js";
+import { compare, diffView } from "../definitionsdiff.js";
 import { refresh } from "../live.js";
 
 export function definitions(ctx) {
@@ -24,8 +25,9 @@ export function definitions(ctx) {
     state.error = null;
     ctx.redraw();
     try {
-      const result = await post(url() + (dry ? "?dry_run=true" : ""), state.parsed);
-      state.result = dry ? result ?? {} : null;
+      // The broker checks the whole file as an import would; the comparison says what that means.
+      await post(url() + (dry ? "?dry_run=true" : ""), state.parsed);
+      state.result = dry ? compare(await get(url()), state.parsed, ctx.vhost()) : null;
       if (!dry) {
         toast("Definitions imported");
         state.parsed = null;
@@ -46,7 +48,7 @@ export function definitions(ctx) {
         card("Import", h("div.field", h("label", { for: "file" }, "Definitions file"), h("input", { id: "file", type: "file", accept: ".json,application/json", onchange: (event) => event.target.files[0] && read(event.target.files[0]) })),
           state.error && notice("bad", state.error),
           state.parsed && [h("p", `${state.name}: ${counts().join(", ") || "nothing"}.`), h("p.quiet", "Importing adds and changes; it deletes nothing. All or nothing: one bad entry refuses the whole file."),
-            state.result && notice("good", h("strong", "The file is sound. "), Object.entries(state.result).filter(([, v]) => typeof v === "number").map(([k, v]) => `${k}: ${v}`).join(", ")),
+            state.result && [notice("good", h("strong", "The file is sound. "), "Importing it would change this:"), diffView(state.result)],
             h("div.actions", button("Try without changing", () => send(true), { why: state.busy ? "Working…" : undefined }), button("Import", () => send(false), { kind: "primary", why: state.busy ? "Working…" : undefined }))])),
     ],
   };

@@ -6,7 +6,7 @@ import { go, href, setQuery } from "../router.js";
 import { plural, rate } from "../format.js";
 import { attempt, button, card, confirmDestroy, empty, facts, field, formDialog, tabs, toast, heading } from "../ui.js";
 import { chart, samples } from "../chart.js";
-import { argumentEditor, argumentList, argumentsOf } from "../arguments.js";
+import { argumentEditor, argumentList, argumentsOf, bindingRequest } from "../arguments.js";
 import { exchangeMarks, shownName } from "./exchanges.js";
 import { exchangeMap } from "../map.js";
 import { publishForm } from "../publish.js";
@@ -21,7 +21,7 @@ export function exchange(ctx) {
   ctx.watch(url + "?msg_rates_age=600&msg_rates_incr=5", (data) => (state.exchange = data), (error) => (state.error = error));
   ctx.watch(url + "/bindings/source", (data) => (state.source = data));
   ctx.watch(url + "/bindings/destination", (data) => (state.destination = data));
-  const publish = publishForm(ctx, { vhost, exchange: real, key: "" });
+  const publish = publishForm(ctx, { vhost, exchange: real, key: "", bound: true });
   const map = exchangeMap(ctx, vhost, state, shownName);
   const builtIn = !real || real.startsWith("amq.");
   const add = () => formDialog(`Bind to ${shownName(real)}`, { type: "q", to: "", key: "", arguments: [] }, (v, set, redraw) => [
@@ -30,7 +30,7 @@ export function exchange(ctx) {
     await post(path("bindings", vhost, "e", name, v.type, v.to), { routing_key: v.key, arguments: argumentsOf(v.arguments) });
     toast("Bound");
     refresh("/api/exchanges");
-  }, { action: "Bind" });
+  }, { action: "Bind", as: (v) => bindingRequest(vhost, name, v.type, v.to, v) });
   const unbind = async (b) => {
     if (!(await confirmDestroy("Remove this binding?", [`${shownName(b.source)} no longer sends to ${b.destination_type} ${b.destination} by key "${b.routing_key}".`], "Unbind"))) return;
     await attempt(() => del(path("bindings", vhost, "e", b.source || "amq.default", b.destination_type === "queue" ? "q" : "e", b.destination, b.properties_key)), "Unbound");

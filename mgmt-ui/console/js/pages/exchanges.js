@@ -28,6 +28,7 @@ export function exchanges(ctx) {
       { id: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost },
       { id: "type", label: "Type", sort: "type", cell: (row) => row.type },
       { id: "features", minor: true, label: "Features", cell: exchangeMarks },
+      { id: "trend", label: "Traffic", trend: (row) => row.message_stats?.publish_in_details?.rate ?? 0 },
       { id: "in", label: "In", sort: "message_stats.publish_in_details.rate", num: true, cell: (row) => rate(row.message_stats?.publish_in_details?.rate ?? 0) },
       { id: "out", label: "Out", sort: "message_stats.publish_out_details.rate", num: true, cell: (row) => rate(row.message_stats?.publish_out_details?.rate ?? 0) },
     ],
@@ -49,13 +50,20 @@ export function exchanges(ctx) {
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());
   return {
-    query: (query) => list.view({ ...query, vhost: ctx.vhost() }),
+    query: (query) => {
+      list.view({ ...query, vhost: ctx.vhost() });
+      if (query.create) {
+        setQuery({ create: undefined });
+        create(ctx);
+      }
+    },
     draw: () => [h("h1", "Exchanges"), list.draw()],
   };
 }
 
 function create(ctx) {
   const values = { vhost: ctx.vhost() || ctx.vhosts()[0] || "/", name: "", type: "direct", durable: true, auto_delete: false, internal: false, arguments: [] };
+  const body = (v) => ({ type: v.type, durable: v.durable, auto_delete: v.auto_delete, internal: v.internal, arguments: argumentsOf(v.arguments) });
   return formDialog("New exchange", values, (v, set, redraw) => [
     field("Virtual host", v.vhost, set("vhost"), { kind: "select", options: ctx.vhosts().length ? ctx.vhosts() : [v.vhost] }),
     field("Name", v.name, set("name"), { required: true, autofocus: true, maxlength: 255 }),
@@ -63,8 +71,12 @@ function create(ctx) {
     field("Durable", v.durable, set("durable"), { kind: "checkbox" }), field("Auto-delete", v.auto_delete, set("auto_delete"), { kind: "checkbox" }), field("Internal", v.internal, set("internal"), { kind: "checkbox", hint: "Only other exchanges may publish to it." }),
     argumentEditor(v.arguments, "exchange", redraw),
   ], async (v) => {
-    await put(path("exchanges", v.vhost, v.name), { type: v.type, durable: v.durable, auto_delete: v.auto_delete, internal: v.internal, arguments: argumentsOf(v.arguments) });
+    await put(path("exchanges", v.vhost, v.name), body(v));
     toast(`Exchange ${v.name} is there`);
     refresh("/api/exchanges");
-  }, { action: "Create exchange", wide: true });
+  }, { action: "Create exchange", wide: true, as: (v) => ({
+    method: "PUT", url: path("exchanges", v.vhost, v.name), body: body(v), vhost: v.vhost,
+    admin: v.internal ? null : ["exchanges declare", { name: v.name, type: v.type, durable: v.durable, "auto-delete": v.auto_delete, arguments: argumentsOf(v.arguments) }],
+    definition: { exchanges: [{ vhost: v.vhost, name: v.name, ...body(v) }] },
+  }) });
 }

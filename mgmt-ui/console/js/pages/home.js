@@ -80,9 +80,9 @@ function draw(ctx, state, setRange) {
 
 function attentionCards(attention) {
   if (!attention) return null;
-  if (!attention.items.length) return h("div.attention.calm", { role: "status" }, icon("ok"), h("div", h("strong", "Nothing needs attention"), h("p.quiet", "No alarms, no growing queues, no stuck consumers, nothing unroutable.")));
-  return h("ul.attention", { "aria-label": "What needs attention" }, attention.items.map((item) => h("li", { key: item.kind + (item.name ?? ""), class: item.severity },
-    icon("warn"), h("div", h("strong", item.title), h("p", item.detail)), item.page ? h("a.button.small", { href: href(item.page, item.page === "queues" ? { filter: item.filter, sort: "messages_ready", reverse: "true" } : { filter: item.filter, vhost: item.vhost }) }, "Show") : null)));
+  if (!attention.items.length) return h("div.attention.calm", { role: "status" }, icon("ok"), h("div", h("strong", "Nothing needs attention"), h("p.quiet", "No alarms, no growing queues, no stuck consumers, no dead letters, nothing unroutable.")));
+  return h("ul.attention", { "aria-label": "What needs attention" }, attention.items.map((item) => h("li", { key: item.kind + (item.vhost ?? ""), class: item.severity },
+    icon("warn"), h("div", h("strong", item.title), h("p", item.detail)), item.page ? h("a.button.small", { href: href(item.page, { filter: item.filter, vhost: item.vhost, ...(item.sort ? { sort: item.sort, reverse: "true" } : item.page === "queues" ? { sort: "messages_ready", reverse: "true" } : {}) }) }, "Show") : null)));
 }
 
 /** The first few queues by one figure, with bars to compare. */

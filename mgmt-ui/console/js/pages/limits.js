@@ -20,7 +20,11 @@ export function limits(ctx) {
     await put(path(kind.url, v.object || ctx.vhosts()[0], v.name), { value: Number(v.value) });
     toast("Limit set");
     refresh(`/api/${kind.url}`);
-  });
+  }, { as: (v) => ({
+    method: "PUT", url: path(kind.url, v.object || ctx.vhosts()[0], v.name), body: { value: Number(v.value) }, vhost: kind.key === "vhost" ? v.object || ctx.vhosts()[0] : undefined,
+    admin: kind.key === "vhost" ? ["vhost_limits declare", { name: v.name, value: v.value }] : ["user_limits declare", { username: v.object, name: v.name, value: v.value }],
+    definition: kind.key === "vhost" ? { parameters: [{ vhost: v.object || ctx.vhosts()[0], component: "vhost-limits", name: "limits", value: { [v.name]: Number(v.value) } }] } : null,
+  }) });
   return {
     draw: () => [h("h1", "Limits"), state.error && notice("warn", state.error), Object.entries(KINDS).map(([id, kind]) => card(kind.title, { key: id, aside: button("Set a limit", () => add(kind), { small: true, kind: "primary", why: admin }) },
       !state[id] ? h("p.quiet", "…") : !state[id].length ? h("p.quiet", "No limits.") : h("table.plain", h("thead", h("tr", ["Name", "Limit", "Value", ""].map(heading))),

@@ -47,7 +47,11 @@ export function policies(ctx) {
       await put(path(kind(), v.vhost, v.name), body(v));
       toast(`Policy ${v.name} is in force`);
       refresh("/api/");
-    }, { action: "Save and apply", wide: true });
+    }, { action: "Save and apply", wide: true, as: (v) => ({
+      method: "PUT", url: path(kind(), v.vhost, v.name), body: body(v), vhost: v.vhost,
+      admin: [`${kind().replace("-", "_")} declare`, { name: v.name, pattern: v.pattern, "apply-to": v.apply, priority: Number(v.priority), definition: argumentsOf(v.definition) }],
+      definition: kind() === "policies" ? { policies: [{ vhost: v.vhost, name: v.name, ...body(v) }] } : { parameters: [{ vhost: v.vhost, component: "operator_policy", name: v.name, value: body(v) }] },
+    }) });
   };
   return {
     query: (query) => {

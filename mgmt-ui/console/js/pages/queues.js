@@ -102,6 +102,7 @@ async function bulk(verb, rows, one) {
 
 export function createQueue(ctx) {
   const values = { vhost: ctx.vhost() || ctx.vhosts()[0] || "/", name: "", type: "classic", durable: true, auto_delete: false, arguments: [] };
+  const body = (v) => ({ durable: v.durable, auto_delete: v.auto_delete, arguments: { ...argumentsOf(v.arguments), ...(v.type === "classic" ? {} : { "x-queue-type": v.type }) } });
   return formDialog("New queue", values, (v, set, redraw) => [
     field("Virtual host", v.vhost, set("vhost"), { kind: "select", options: ctx.vhosts().length ? ctx.vhosts() : [v.vhost] }),
     field("Name", v.name, set("name"), { required: true, autofocus: true, maxlength: 255 }),
@@ -110,8 +111,12 @@ export function createQueue(ctx) {
     field("Auto-delete", v.auto_delete, set("auto_delete"), { kind: "checkbox", hint: "Deleted when its last consumer goes." }),
     argumentEditor(v.arguments, "queue", redraw),
   ], async (v) => {
-    await put(path("queues", v.vhost, v.name), { durable: v.durable, auto_delete: v.auto_delete, arguments: { ...argumentsOf(v.arguments), ...(v.type === "classic" ? {} : { "x-queue-type": v.type }) } });
+    await put(path("queues", v.vhost, v.name), body(v));
     toast(`Queue ${v.name} is there`);
     refresh("/api/queues");
-  }, { action: "Create queue", wide: true });
+  }, { action: "Create queue", wide: true, as: (v) => ({
+    method: "PUT", url: path("queues", v.vhost, v.name), body: body(v), vhost: v.vhost,
+    admin: ["queues declare", { name: v.name, type: v.type, durable: v.durable, "auto-delete": v.auto_delete, arguments: argumentsOf(v.arguments) }],
+    definition: { queues: [{ vhost: v.vhost, name: v.name, ...body(v) }] },
+  }) });
 }

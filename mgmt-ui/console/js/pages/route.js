@@ -6,13 +6,15 @@ import { href } from "../router.js";
 import { number, peer } from "../format.js";
 import { badge, button, card, field, time, heading } from "../ui.js";
 import { argumentEditor, argumentsOf } from "../arguments.js";
+import { liveTrace } from "../livetrace.js";
 import { names } from "../names.js";
-import { routeView } from "../publish.js";
+import { routeView } from "../routeview.js";
 
 export function routeTest(ctx) {
   ctx.title("Route tester");
   const v = { vhost: ctx.vhost() || ctx.vhosts()[0] || "/", exchange: "", routing_key: "", headers: [] };
   const list = names(ctx);
+  const tracing = liveTrace(ctx, () => v);
   let route = null;
   let lost = null;
   let timer = 0;
@@ -49,6 +51,7 @@ export function routeTest(ctx) {
           list("route-exchanges", "exchanges", v.vhost), field("Exchange", v.exchange, set("exchange"), { id: "filter", list: "route-exchanges", hint: "Empty is the default exchange." }), field("Routing key", v.routing_key, set("routing_key")),
           argumentEditor(v.headers, "headers", () => { test(); ctx.redraw(); }, "Headers")),
         card("Result", routeView(route))),
+      tracing(),
       unroutable(),
     ],
   };

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { path, put, del } from "../api.js";
-import { go, href } from "../router.js";
+import { go, href, setQuery } from "../router.js";
 import { attempt, badge, button, card, confirmDestroy, empty, facts, field, formDialog, notice, toast, heading } from "../ui.js";
 import { refresh } from "../live.js";
 import { plural } from "../format.js";
@@ -16,6 +16,11 @@ export function users(ctx) {
   let error = null;
   ctx.watch("/api/users", (data) => (list = data), (failure) => (error = failure.message));
   return {
+    query: (query) => {
+      if (!query.create) return;
+      setQuery({ create: undefined });
+      edit();
+    },
     draw: () => [
       h("div.pagehead", h("h1", "Users"), h("span.grow"), button("New user", () => edit(), { kind: "primary", why: ctx.may("administrator") ? undefined : "Needs the administrator tag" })),
       error ? notice("warn", error) : !list ? h("p.quiet", "Loading…") : h("div.scroll", h("table.plain", h("thead", h("tr", ["Name", "Tags", "Password", "Limits", ""].map(heading))),
@@ -35,6 +40,7 @@ async function remove(u, after) {
 
 function edit(user) {
   const values = { name: user?.name ?? "", password: "", again: "", tags: new Set(user ? tagsOf(user) : []), keep: !!user };
+  const body = (v, password) => ({ tags: [...v.tags].join(","), ...(v.keep ? { password_hash: user.password_hash, hashing_algorithm: user.hashing_algorithm } : { password }) });
   return formDialog(user ? `Change ${user.name}` : "New user", values, (v, set, redraw) => [
     !user && field("Name", v.name, set("name"), { required: true, autofocus: true, id: "user-name" }),
     user && field("Keep the password", v.keep, set("keep"), { kind: "checkbox" }),
@@ -42,14 +48,16 @@ function edit(user) {
     h("fieldset.arguments", h("legend", "Tags: what the user may do here"), TAGS.map((tag) => field(tag, v.tags.has(tag), (on) => { on ? v.tags.add(tag) : v.tags.delete(tag); redraw(); }, { kind: "checkbox", id: `tag-${tag}` }))),
   ], async (v) => {
     if (!v.keep && v.password !== v.again) throw new Error("The two passwords are not the same");
-    const body = { tags: [...v.tags].join(",") };
-    if (v.keep) Object.assign(body, { password_hash: user.password_hash, hashing_algorithm: user.hashing_algorithm });
-    else body.password = v.password;
-    await put(path("users", user?.name ?? v.name), body);
+    await put(path("users", user?.name ?? v.name), body(v, v.password));
     toast(user ? "Changed" : `User ${v.name} is there. Give it permissions next.`);
     refresh("/api/users");
     if (!user) go(href("users", v.name));
-  }, { action: user ? "Save" : "Create user" });
+  }, { action: user ? "Save" : "Create user", as: (v) => ({
+    // A password that was typed is nobody else's business.
+    method: "PUT", url: path("users", user?.name ?? v.name), body: body(v, "PASSWORD"),
+    admin: ["users declare", { name: user?.name ?? v.name, tags: [...v.tags].join(","), ...(v.keep ? { "password-hash": user.password_hash } : { password: "PASSWORD" }) }],
+    definition: v.keep ? { users: [{ name: user.name, ...body(v), tags: [...v.tags] }] } : null,
+  }) });
 }
 
 export function user(ctx) {
@@ -102,7 +110,11 @@ export function permissionTable(ctx, list, { user: name, vhost }) {
     await put(path("permissions", v.vhost, v.user), { configure: v.configure, write: v.write, read: v.read });
     toast("Permissions set");
     refresh("/api/");
-  });
+  }, { as: (v) => ({
+    method: "PUT", url: path("permissions", v.vhost, v.user), body: { configure: v.configure, write: v.write, read: v.read }, vhost: v.vhost,
+    admin: ["permissions declare", { username: v.user, configure: v.configure || "^$", write: v.write || "^$", read: v.read || "^$" }],
+    definition: { permissions: [{ user: v.user, vhost: v.vhost, configure: v.configure, write: v.write, read: v.read }] },
+  }) });
   return [
     list.length ? h("div.scroll", h("table.plain", h("thead", h("tr", [name ? "Virtual host" : "User", "Configure", "Write", "Read", ""].map(heading))),
       h("tbody", list.map((p) => h("tr", { key: `${p.user}|${p.vhost}` }, h("td", name ? h("a", { href: href("vhosts", p.vhost) }, p.vhost) : h("a", { href: href("users", p.user) }, p.user)), ...["configure", "write", "read"].map((kind) => h("td", h("code", p[kind]))),

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { path, put, del } from "../api.js";
-import { go, href } from "../router.js";
+import { go, href, setQuery } from "../router.js";
 import { number, plural, rate } from "../format.js";
 import { attempt, badge, button, card, confirmDestroy, empty, facts, field, figure, formDialog, toast, heading } from "../ui.js";
 import { refresh } from "../live.js";
@@ -14,15 +14,25 @@ export function vhosts(ctx) {
   let error = null;
   ctx.watch("/api/vhosts", (data) => (list = data), (failure) => (error = failure.message));
   const admin = ctx.may("administrator") ? undefined : "Needs the administrator tag";
+  const body = (v) => ({ description: v.description, tags: v.tags, ...(v.type ? { default_queue_type: v.type } : {}) });
   const create = () => formDialog("New virtual host", { name: "", description: "", tags: "", type: "" }, (v, set) => [
     field("Name", v.name, set("name"), { required: true, autofocus: true }), field("Description", v.description, set("description")), field("Tags", v.tags, set("tags"), { hint: "Words separated by commas." }),
     field("Default queue type", v.type, set("type"), { kind: "select", options: [["", "not set (classic)"], ["classic", "classic"], ["quorum", "quorum"]] }),
   ], async (v) => {
-    await put(path("vhosts", v.name), { description: v.description, tags: v.tags, ...(v.type ? { default_queue_type: v.type } : {}) });
+    await put(path("vhosts", v.name), body(v));
     toast(`Virtual host ${v.name} is there`);
     refresh("/api/vhosts");
-  }, { action: "Create" });
+  }, { action: "Create", as: (v) => ({
+    method: "PUT", url: path("vhosts", v.name), body: body(v),
+    admin: ["vhosts declare", { name: v.name, description: v.description || undefined, "default-queue-type": v.type || undefined }],
+    definition: { vhosts: [{ name: v.name, ...body(v) }] },
+  }) });
   return {
+    query: (query) => {
+      if (!query.create) return;
+      setQuery({ create: undefined });
+      create();
+    },
     draw: () => [
       h("div.pagehead", h("h1", "Virtual hosts"), h("span.grow"), button("New virtual host", create, { kind: "primary", why: admin })),
       error && h("p", error),
