@@ -40,6 +40,7 @@ export function connect(port, name, steps = []) {
           seen.push(id);
           if (id === '10.10') socket.write(method(0, [10, 11], long(properties), short('PLAIN'), long('\0guest\0guest'), short('en_US')));
           else if (id === '10.30') socket.write(Buffer.concat([method(0, [10, 31], payload.subarray(4, 10), u16(0)), method(0, [10, 40], short('/'), short(''), Buffer.from([0]))]));
+          else if (id === '10.50') socket.write(method(0, [10, 51]));
           else if (id !== '60.60') next();
         }
         input = input.subarray(8 + size);
@@ -52,4 +53,16 @@ export function connect(port, name, steps = []) {
 export function consuming(queue, tag, prefetch) {
   const qos = Buffer.concat([Buffer.alloc(4), u16(prefetch), Buffer.from([0])]);
   return [method(1, [20, 10], short('')), method(1, [60, 10], qos), method(1, [60, 20], u16(0), short(queue), short(tag), Buffer.from([0]), long(''))];
+}
+
+/** What `connect` is given to open channel 1 and publish there; the broker has it once it answers. */
+export function publishing(exchange, key, text) {
+  const body = Buffer.from(text);
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64BE(BigInt(body.length));
+  const frame = (kind, payload) => Buffer.concat([Buffer.from([kind]), u16(1), long(payload), Buffer.from([0xce])]);
+  const content = [frame(2, Buffer.concat([u16(60), u16(0), size, u16(0)])), frame(3, body)];
+  // basic.publish has no answer: basic.qos behind it has.
+  const qos = Buffer.concat([Buffer.alloc(4), u16(1), Buffer.from([0])]);
+  return [method(1, [20, 10], short('')), Buffer.concat([method(1, [60, 40], u16(0), short(exchange), short(key), Buffer.from([0])), ...content, method(1, [60, 10], qos)])];
 }

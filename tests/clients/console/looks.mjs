@@ -7,7 +7,7 @@ import { logIn, open, page, broker, scenario } from './suite.mjs';
 
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PAGES = ['', 'queues', 'queues/%2F/orders', 'queues/%2F/orders?tab=messages', 'queues/%2F/orders?tab=unacked', 'queues/%2F/orders?tab=consumers', 'queues/%2F/orders?tab=bindings', 'queues/%2F/orders?tab=map', 'queues/%2F/orders?tab=settings', 'queues/%2F/orders?tab=publish',
-  'exchanges', 'exchanges/%2F/shop?tab=bindings', 'exchanges/%2F/shop?tab=map', 'connections', 'channels', 'consumers', 'publish', 'route', 'vhosts', 'vhosts/%2F', 'users', 'users/guest', 'policies', 'limits', 'definitions', 'node'];
+  'exchanges', 'exchanges/%2F/shop?tab=bindings', 'exchanges/%2F/shop?tab=map', 'connections', 'channels', 'consumers', 'publish', 'route', 'vhosts', 'vhosts/%2F', 'users', 'users/guest', 'policies', 'limits', 'definitions', 'node', 'logs', 'audit'];
 
 scenario('wrong_password_is_refused', async () => {
   const tab = await page();

@@ -6,6 +6,7 @@
 import { broker, browser, scenarios, start } from './suite.mjs';
 import './looks.mjs';
 import './work.mjs';
+import './tools.mjs';
 import './scale.mjs';
 
 // A scenario takes seconds; on a busy machine the walk over all pages a minute or two.

@@ -1,6 +1,7 @@
 // What the scenarios share: the browser, logging in, going to a page, and the list of them all.
 
 import { chromium } from 'playwright-core';
+import { connect, consuming, publishing } from './amqp.mjs';
 import { startBroker } from './broker.mjs';
 
 const all = [];
@@ -57,10 +58,17 @@ async function fill() {
   }
 }
 
+async function amqpPort() {
+  const { listeners } = await broker.api('GET', '/overview');
+  return listeners.find((listener) => listener.protocol === 'amqp').port;
+}
+
 /** A consumer on the broker, holding up to `prefetch` messages. */
 export async function consumer(queue, tag, prefetch) {
-  const { listeners } = await broker.api('GET', '/overview');
-  const port = listeners.find((listener) => listener.protocol === 'amqp').port;
-  const { connect, consuming } = await import('./amqp.mjs');
-  return connect(port, `client of ${tag}`, consuming(queue, tag, prefetch));
+  return connect(await amqpPort(), `client of ${tag}`, consuming(queue, tag, prefetch));
+}
+
+/** A client that has published a message. */
+export async function publisher(name, exchange, key, text) {
+  return connect(await amqpPort(), name, publishing(exchange, key, text));
 }
