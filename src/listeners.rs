@@ -15,6 +15,7 @@ use warren_mgmt_ui::{Accept, Plain, Program, Router, ServerInfo, TlsAddresses};
 
 use crate::config::{Config, ListenAddress, TlsOptions};
 use crate::net::listener::{self, Preface};
+use crate::net::workers::Workers;
 use crate::server::Context;
 use crate::tls::TlsServer;
 
@@ -131,7 +132,7 @@ impl Listeners {
     /// Serves AMQP and HTTP until the program stops.
     pub(crate) fn serve(
         self,
-        context: &Arc<Context>,
+        (context, workers): (&Arc<Context>, &Arc<Workers>),
         config: &Config,
         (bound, program): (&Bound, Arc<dyn Program>),
         monitor: Arc<Monitor>,
@@ -145,7 +146,12 @@ impl Listeners {
                 };
                 let context = Arc::clone(context);
                 let tcp = config.tcp.clone();
-                tokio::spawn(listener::serve(context, listener, tcp, preface));
+                let on = Arc::clone(workers);
+                workers.spawn(async move {
+                    if let Err(error) = listener::serve(context, on, listener, tcp, preface).await {
+                        tracing::error!(%error, "AMQP is not served any more");
+                    }
+                });
             }
         };
         serve_amqp(self.amqp, None);

@@ -1,6 +1,7 @@
 //! The running program: opens the broker, binds everything, serves, and stops in order.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,6 +19,7 @@ use crate::config::{AuthMechanism, CertificateLogin, Config, Secret};
 use crate::listeners::{Bound, Listeners};
 use crate::logging::Levels;
 use crate::net::driver::LOG_BACKLOG_MAX;
+use crate::net::workers::Workers;
 use crate::program::Running;
 use crate::tls;
 
@@ -181,6 +183,10 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
         channels: AtomicU32::new(0),
         stop: stopped.clone(),
     });
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let workers =
+        Workers::start(cores).map_err(|error| format!("cannot start a thread: {error}"))?;
+    tokio::spawn(Arc::clone(&workers).balance(stopped.clone()));
     let bound = listeners.addresses();
     tokio::spawn(tls::watch_files(listeners.tls_servers(), stopped.clone()));
     tokio::spawn(run_timers(Arc::clone(&broker), stopped.clone()));
@@ -206,7 +212,13 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
         levels,
         stops: signals.sender.clone(),
     });
-    listeners.serve(&context, &config, (&bound, program), monitor, &stopped);
+    listeners.serve(
+        (&context, &workers),
+        &config,
+        (&bound, program),
+        monitor,
+        &stopped,
+    );
     banner(&config, &bound);
     signals.wait().await;
     tracing::info!(

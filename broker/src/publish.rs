@@ -92,6 +92,7 @@ pub struct PublishBatch {
     /// Whose messages they are, if a connection's.
     publisher: Option<ConnectionId>,
     contended: bool,
+    last_queue: Option<QueueId>,
 }
 
 /// Deliveries a transaction acks: their queue, their consumer (none for `basic.get`), entries.
@@ -120,6 +121,11 @@ impl PublishBatch {
     /// their turn before more is published. Starts over.
     pub fn take_contended(&mut self) -> bool {
         std::mem::take(&mut self.contended)
+    }
+
+    /// The first of the queues published to last.
+    pub fn last_queue(&self) -> Option<QueueId> {
+        self.last_queue
     }
 
     /// Bytes gathered.
@@ -257,6 +263,8 @@ impl PublishBatch {
                 self.run_slots.push(index as u32);
             }
         }
+        let first = self.slots.list.first();
+        self.last_queue = first.map(|slot| slot.queue.id()).or(self.last_queue);
         for slot in &mut self.slots.list {
             slot.first_seq = slot.queue.reserve_seqs(slot.n);
             slot.next_seq = slot.first_seq;

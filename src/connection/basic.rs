@@ -168,6 +168,7 @@ impl Connection {
         let channel = self.open(number)?;
         channel.consumers.insert(tag, (id, Arc::clone(queue)));
         channel.live.add_consumer(id, queue);
+        self.consumes = Some(queue.id());
         self.tell_consumer_created(&told, queue.name());
         queue.kick(&mut self.turn);
         self.flush();

@@ -117,6 +117,8 @@ pub(crate) struct Connection {
     /// Replies wait until the catalog and the log are durable up to here.
     barrier: (u64, Position),
     exclusive: Vec<Arc<Queue>>,
+    /// The queue it began to consume last.
+    consumes: Option<QueueId>,
     /// Published since the alarm went on: not read any more.
     blocked: bool,
     blocked_told: bool,
@@ -241,6 +243,7 @@ impl Connection {
             confirming: Vec::new(),
             barrier: (0, 0),
             exclusive: Vec::new(),
+            consumes: None,
             blocked: false,
             blocked_told: false,
             parked: None,
@@ -329,6 +332,12 @@ impl Connection {
     /// read.
     pub(crate) fn take_contended(&mut self) -> bool {
         self.batch.take_contended()
+    }
+
+    /// The number of the queue it published to last or began to consume last; 0 for none.
+    pub(crate) fn company(&self) -> u64 {
+        let published = self.batch.last_queue();
+        published.or(self.consumes).map_or(0, |queue| queue.0)
     }
 
     /// Bytes published and not yet written by the log thread.

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 
 use super::outbox::Outbox;
 use super::transport::Transport;
+use super::workers::Seat;
 use super::write_buf::WriteBuf;
 use crate::connection::Connection;
 
@@ -57,8 +58,18 @@ thread_local! {
 enum Step {
     /// Something was read and handled; give others a turn.
     Worked,
+    /// Another worker has more time.
+    Moving,
     /// The connection is over.
     Over(String),
+}
+
+/// Why [`Driver::run`] returned.
+pub(crate) enum Run {
+    /// The connection is over, and why.
+    Over(String),
+    /// It is to go on elsewhere.
+    Moving,
 }
 
 /// A connection with its socket.
@@ -66,6 +77,7 @@ pub(crate) struct Driver<S> {
     stream: S,
     connection: Connection,
     outbox: Arc<Outbox>,
+    seat: Arc<Seat>,
     /// What was read and not handled: the beginning of a frame, or more when `stalled`.
     partial: Vec<u8>,
     /// The connection stopped handling input for a while: whole frames may wait in `partial`.
@@ -113,6 +125,7 @@ impl<S: Transport> Driver<S> {
         stream: S,
         connection: Connection,
         outbox: Arc<Outbox>,
+        seat: Arc<Seat>,
         handshake_timeout: Duration,
     ) -> Self {
         let now = Instant::now();
@@ -120,6 +133,7 @@ impl<S: Transport> Driver<S> {
             stream,
             connection,
             outbox,
+            seat,
             partial: Vec::new(),
             stalled: false,
             writing: WriteBuf::default(),
@@ -134,23 +148,58 @@ impl<S: Transport> Driver<S> {
         }
     }
 
-    /// Runs until the connection is over; says why. A box, because a task keeps room for every
-    /// place a value is moved to.
-    pub(crate) async fn run(mut self: Box<Self>) -> (Box<Self>, String) {
+    /// Runs until the connection is over or has to move. A box, because a task keeps room for
+    /// every place a value is moved to.
+    pub(crate) async fn run(mut self: Box<Self>) -> (Box<Self>, Run) {
+        let mut moving = self.arrive();
         loop {
-            match poll_fn(|context| self.step(context)).await {
-                Step::Worked => tokio::task::yield_now().await,
-                Step::Over(reason) => {
-                    self.connection.end();
-                    return (self, reason);
-                }
-            }
+            let reason = match moving {
+                Ok(false) => match poll_fn(|context| self.timed_step(context)).await {
+                    Step::Worked => {
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                    Step::Moving => {
+                        moving = self.stream.socket().leave().map(|()| true);
+                        continue;
+                    }
+                    Step::Over(reason) => reason,
+                },
+                Ok(true) => return (self, Run::Moving),
+                Err(error) => error.to_string(),
+            };
+            self.connection.end();
+            return (self, Run::Over(reason));
         }
+    }
+
+    /// Makes the socket and the timer known to the worker this runs on.
+    fn arrive(&mut self) -> io::Result<bool> {
+        self.stream.socket().arrive()?;
+        let deadline = self.timer.deadline();
+        self.timer = Box::pin(tokio::time::sleep_until(deadline));
+        Ok(false)
+    }
+
+    /// Its place.
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
     }
 
     /// The connection it drives.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    fn timed_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if self.seat.wants_to_move() {
+            return Poll::Ready(Step::Moving);
+        }
+        let started = Instant::now();
+        let step = self.step(context);
+        self.seat
+            .worked(started.elapsed(), self.connection.company());
+        step
     }
 
     fn step(&mut self, context: &mut Context<'_>) -> Poll<Step> {

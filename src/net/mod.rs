@@ -4,5 +4,7 @@ pub(crate) mod driver;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 mod proxy;
+mod socket;
 mod transport;
+pub(crate) mod workers;
 pub(crate) mod write_buf;

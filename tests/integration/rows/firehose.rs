@@ -35,6 +35,8 @@ fn o20_o21_what_is_published_and_delivered_is_traced() {
         c.call(1, bind(q, "amq.direct", "k"));
     }
     c.publish("amq.direct", "k", "before");
+    // Answered after the publish, which is not answered, and so before tracing begins.
+    c.call(1, declare("q"));
     trace(http, "%2F", true);
     assert_eq!(see(http, "/api/vhosts/%2F")["tracing"], true);
     let props = properties()

@@ -1,0 +1,102 @@
+//! A TCP socket that can change from one worker's poller to another's.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// See the module documentation.
+pub(crate) struct Socket(Place);
+
+enum Place {
+    /// Known to the poller of the thread it is used on.
+    Here(TcpStream),
+    /// Known to none.
+    Between(std::net::TcpStream),
+    /// Lost: the system refused the change.
+    Nowhere,
+}
+
+impl Socket {
+    /// A socket known to this thread's poller.
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self(Place::Here(stream))
+    }
+
+    /// Leaves its poller. Until [`Socket::arrive`] everything fails.
+    pub(crate) fn leave(&mut self) -> io::Result<()> {
+        self.0 = match std::mem::replace(&mut self.0, Place::Nowhere) {
+            Place::Here(stream) => Place::Between(stream.into_std()?),
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Makes itself known to this thread's poller.
+    pub(crate) fn arrive(&mut self) -> io::Result<()> {
+        self.0 = match std::mem::replace(&mut self.0, Place::Nowhere) {
+            Place::Between(stream) => Place::Here(TcpStream::from_std(stream)?),
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Our address.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Place::Here(stream) => stream.local_addr(),
+            Place::Between(stream) => stream.local_addr(),
+            Place::Nowhere => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn here(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        match &mut self.0 {
+            Place::Here(stream) => Ok(Pin::new(stream)),
+            Place::Between(_) | Place::Nowhere => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.here()?.poll_read(context, space)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.here()?.poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.here()?.poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.here()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.here()?.poll_shutdown(context)
+    }
+}
