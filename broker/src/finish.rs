@@ -127,7 +127,7 @@ impl Broker {
                     exchange: message.exchange(),
                     routing_key: message.routing_key(),
                     body: message.body(),
-                    client: ("", "", 0),
+                    client: None,
                 };
                 vhost.viewers().see(passing, died);
             }

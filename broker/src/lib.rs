@@ -50,7 +50,7 @@ pub use explain::{Explanation, Hop, Verdict};
 pub use held::Held;
 pub use ids::{ConnectionId, ConsumerId};
 pub use import::{ImportError, Imported};
-pub use notices::{Happening, LiveFilter, LiveTrace, Sighting, Tap};
+pub use notices::{Client, Happening, LiveFilter, LiveTrace, Sighting, Tap};
 pub use overview::ObjectTotals;
 pub use pager::PagingSettings;
 pub use publish::{NEVER, Outcome, PublishBatch, Published, TxAcks};

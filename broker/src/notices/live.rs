@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::stats::ConnectionInfo;
 use crate::vhost::Vhost;
 
 /// Viewers of a vhost at a time.
@@ -51,16 +52,25 @@ pub struct Sighting {
     pub exchange: String,
     /// Its routing key.
     pub routing_key: String,
-    /// The connection it came or went on; empty for what the broker does by itself.
-    pub connection: String,
-    /// The channel on it.
-    pub channel: u16,
-    /// The connection's user.
-    pub user: String,
+    /// The connection it came or went on; none for what the broker does by itself.
+    pub client: Option<Client>,
     /// Bytes of its body.
     pub bytes: usize,
     /// The first of them.
     pub body: Vec<u8>,
+}
+
+/// A client's end of a message's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its connection.
+    pub connection: String,
+    /// What it calls itself.
+    pub name: Option<String>,
+    /// Its user.
+    pub user: String,
+    /// The channel.
+    pub channel: u16,
 }
 
 /// Where a message is seen: exchange, routing key, body.
@@ -69,8 +79,8 @@ pub(crate) struct Passing<'a> {
     pub(crate) exchange: &'a str,
     pub(crate) routing_key: &'a str,
     pub(crate) body: &'a [u8],
-    /// Connection, user and channel.
-    pub(crate) client: (&'a str, &'a str, u16),
+    /// Connection and channel.
+    pub(crate) client: Option<(&'a ConnectionInfo, u16)>,
 }
 
 /// Those who look at a vhost.
@@ -129,15 +139,18 @@ impl Viewer {
         if self.budget.fetch_sub(1, Ordering::Relaxed) <= 0 {
             return;
         }
-        let (connection, user, channel) = passing.client;
+        let client = passing.client.map(|(info, channel)| Client {
+            connection: info.name.clone(),
+            name: info.given_name(),
+            user: info.user.clone(),
+            channel,
+        });
         let body = passing.body;
         let sighting = Sighting {
             happening: happening.unwrap_or_else(what),
             exchange: passing.exchange.to_owned(),
             routing_key: passing.routing_key.to_owned(),
-            connection: connection.to_owned(),
-            channel,
-            user: user.to_owned(),
+            client,
             bytes: body.len(),
             body: body[..body.len().min(BODY_BYTES)].to_vec(),
         };
@@ -223,7 +236,7 @@ mod tests {
             exchange,
             routing_key,
             body: &[b'x'; 1000],
-            client: ("c", "u", 1),
+            client: None,
         };
         viewer.see(passing, &|| Happening::Published(vec![queue.to_owned()]));
         viewer.waiting.lock().len()

@@ -22,7 +22,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::broker::Broker;
 use event::Event;
-pub use live::{Happening, LiveFilter, LiveTrace, Sighting};
+pub use live::{Client, Happening, LiveFilter, LiveTrace, Sighting};
 pub(crate) use live::{Passing, Viewers};
 pub use trace::Tap;
 use trace::Traced;

@@ -89,12 +89,11 @@ impl Tap {
         (exchange, routing_key, body): (&str, &str, &[u8]),
         what: impl Fn() -> Happening,
     ) {
-        let info = &self.connection.info;
         let passing = Passing {
             exchange,
             routing_key,
             body,
-            client: (&info.name, &info.user, channel),
+            client: Some((&self.connection.info, channel)),
         };
         self.vhost.viewers().see(passing, what);
     }

@@ -89,9 +89,12 @@ fn shown(seen: &Sighting) -> Value {
         "death": if more.is_object() { more } else { Value::Null },
         "exchange": seen.exchange,
         "routing_key": seen.routing_key,
-        "connection": seen.connection,
-        "channel": seen.channel,
-        "user": seen.user,
+        "client": seen.client.as_ref().map(|client| json!({
+            "connection": client.connection,
+            "name": client.name,
+            "user": client.user,
+            "channel": client.channel,
+        })),
         "bytes": seen.bytes,
         "body": String::from_utf8_lossy(&seen.body),
     })
