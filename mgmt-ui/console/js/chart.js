@@ -265,3 +265,9 @@ export function samples(details, kind = "value") {
   if (kind === "value") return list;
   return list.slice(1).map(([t, v], i) => [t, Math.max(0, ((v - list[i][1]) * 1000) / Math.max(1, t - list[i][0]))]);
 }
+
+/** The values alone, without the last: that is now. */
+export const before = (details, kind) => samples(details, kind).map(([, value]) => value).slice(0, -1);
+
+/** Two rows of values added up, from their ends. */
+export const sums = (a, b) => (a.length < b.length ? sums(b, a) : a.map((value, i) => value + (b[i - a.length + b.length] ?? 0)));

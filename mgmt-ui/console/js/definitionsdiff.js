@@ -29,10 +29,13 @@ function differences(before, after) {
   return fields.filter((field) => !same(before[field], after[field]) && !(plain(before[field]) && plain(after[field])) && !(field === "tags" && same([before.tags].flat().join(), [after.tags].flat().join()))).map((field) => [field, before[field], after[field]]);
 }
 
-/** `{added, changed, unchanged}` of each kind; in a file of one vhost objects have none of their own. */
+/** What is in a virtual host: all else in a file is of no account when one is chosen. */
+const IN_VHOST = new Set(["parameters", "policies", "queues", "exchanges", "bindings"]);
+
+/** `{added, changed, unchanged}` of each kind; with a virtual host, all is taken to be there. */
 export function compare(now, file, vhost) {
-  const placed = (o) => (vhost && o.vhost === undefined ? { ...o, vhost } : o);
-  return KINDS.map(([key, noun, identity]) => {
+  const placed = (o) => (vhost ? { ...o, vhost } : o);
+  return KINDS.filter(([key]) => !vhost || IN_VHOST.has(key)).map(([key, noun, identity]) => {
     const id = (o) => JSON.stringify(identity(placed(o)));
     const known = new Map((now[key] ?? []).map((o) => [id(o), placed(o)]));
     const result = { key, noun, added: [], changed: [], unchanged: 0 };

@@ -47,7 +47,7 @@ export function liveTrace(ctx, values) {
         h("div.scroll.trace", h("table.plain", h("thead", h("tr", ["Time", "What", "Exchange", "Routing key", "Queues", "Client", "Size", "Body"].map(heading))),
           h("tbody", state.items.map((item) => h("tr", { key: item.id },
             h("td", new Date(item.at_ms).toLocaleTimeString("en-GB")), h("td", mark(item)), h("td", item.exchange || h("span.quiet", "default")), h("td", h("code", item.routing_key)), h("td", queues(values().vhost, item)),
-            h("td", item.connection ? h("a", { href: href("connections", item.connection), title: `${item.connection} as ${item.user}` }, peer(item.connection)) : h("span.quiet", "the broker")), h("td.num", bytes(item.bytes)), h("td.cut", h("code", item.body))))))),
+            h("td", item.client ? h("a", { href: href("connections", item.client.connection), title: `${item.client.connection} as ${item.client.user}` }, item.client.name ?? peer(item.client.connection)) : h("span.quiet", "the broker")), h("td.num", bytes(item.bytes)), h("td.cut", h("code", item.body))))))),
         h("p.quiet.small", `The last ${number(state.items.length)} of those seen.`)]);
   };
 }

@@ -5,21 +5,24 @@
 import { h } from "./dom.js";
 import { get, query as search } from "./api.js";
 import { watch } from "./live.js";
+import { csv } from "./csv.js";
 import { number, plural } from "./format.js";
 import { button, download, empty, icon, toast } from "./ui.js";
 import { setQuery } from "./router.js";
 import { sparkline } from "./chart.js";
 
 const BLOCK = 100;
-// Values behind a small line, and rows that have one at most.
+// Values behind a small line, the time between them, and rows that have one at most.
 const TREND = 40;
+const TREND_MS = 5000;
 const TRENDS_MAX = 2000;
 
 /**
- * One list. `columns`: [{id, label, cell(row), sort, num, wide, off}], `url`: the listing's path,
+ * One list. `columns`: [{id, label, cell(row), sort, num, wide, off}]; one may have `trend(row)`, the
+ * value behind a small line, and `past`: {params, fields, values(row)}, what it was before. `url`: the listing's path,
  * `key(row)`, `fields`: what the server is to send, `open(row)`: address of a row's page,
  * `actions`: [{label, kind, run(rows)}] for what is selected, `none`: what an empty list shows,
- * `words`: filters worth a click.
+ * `words`: filters worth a click, `hide`: {words, label}, what is not shown unless asked for.
  */
 export class List {
   constructor(options, redraw) {
@@ -39,7 +42,7 @@ export class List {
 
   /** Adopts the address's filter and sort; fetches what is needed. */
   view(query) {
-    const next = JSON.stringify([query.filter, query.sort, query.reverse, query.vhost]);
+    const next = JSON.stringify([query.filter, query.sort, query.reverse, query.vhost, query.all]);
     if (next !== this.viewed) {
       this.viewed = next;
       this.query = query;
@@ -61,11 +64,16 @@ export class List {
     this.blocks.clear();
   }
 
-  address(page, size = BLOCK) {
+  address(page, size = BLOCK, more = {}) {
     const { filter, sort, reverse } = this.query;
     return this.url(this.query) + search({
-      page, page_size: size, pagination: "true", filter, sort: sort || this.sort, sort_reverse: (reverse ?? this.reverse) || undefined, columns: this.fields,
+      page, page_size: size, pagination: "true", filter: this.hiding() ? [filter, this.hide.words].filter(Boolean).join(" ") : filter, sort: sort || this.sort, sort_reverse: (reverse ?? this.reverse) || undefined, columns: this.fields, ...more,
     });
+  }
+
+  /** Whether what is usually of no interest is left out; who names it wants to see it. */
+  hiding() {
+    return this.hide && this.query.all !== "1" && !(this.query.filter || "").includes(this.hide.unless);
   }
 
   need() {
@@ -83,6 +91,7 @@ export class List {
       if (this.blocks.has(page)) continue;
       const block = { rows: [], stop: () => {} };
       this.blocks.set(page, block);
+      this.recall(page);
       block.stop = watch(this.address(page), (data) => {
         this.error = null;
         block.rows = Array.isArray(data) ? data : data.items;
@@ -116,13 +125,7 @@ export class List {
     try {
       const rows = await this.everything();
       if (kind === "json") return download(`${this.name}.json`, JSON.stringify(rows, null, 1));
-      const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-      const quote = (value) => {
-        const text = value === undefined || value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-        // A cell that begins like a formula would be run by a spreadsheet.
-        return `"${(/^[=+\-@]/.test(text) && typeof value === "string" ? "'" : "") + text.replaceAll('"', '""')}"`;
-      };
-      download(`${this.name}.csv`, [columns.map(quote).join(","), ...rows.map((row) => columns.map((c) => quote(row[c])).join(","))].join("\n"), "text/csv");
+      download(`${this.name}.csv`, csv(rows), "text/csv");
     } catch (error) {
       toast(error.message, "bad");
     }
@@ -142,7 +145,7 @@ export class List {
     return h("div.list",
       this.toolbar(),
       this.error && h("div.notice.bad", { role: "alert" }, icon("warn"), h("div", this.error)),
-      this.total === 0 && !this.query.filter ? this.none() : [
+      this.total === 0 && !this.query.filter ? this.none(this.hiding()) : [
         this.total === 0 && empty("Nothing matches", "No entry fits this filter.", button("Clear the filter", () => setQuery({ filter: undefined }))),
         count > 0 && h("div.scroller", {
           hook: { mount: (el) => this.attach(el), update: (el) => this.measure(el), unmount: () => this.detach?.() },
@@ -181,7 +184,7 @@ export class List {
   }
 
   cell(column, row, key) {
-    const content = column.trend ? sparkline(this.trends.get(key) ?? [], `${column.label} of ${row.name ?? key}`) : column.cell(row);
+    const content = column.trend ? sparkline(this.trends.get(key)?.values ?? [], `${column.label} of ${row.name ?? key}`) : column.cell(row);
     // What is nothing steps back, so that what is something stands out.
     const zero = column.num && typeof content === "string" && /^0( |\/|$)/.test(content);
     return h("td", { key: column.id, class: [column.num && "num", zero && "zero", column.wide && "wide", column.trend && "trend", column.minor && "minor"].filter(Boolean).join(" "), "data-label": column.label }, content);
@@ -191,13 +194,36 @@ export class List {
   remember(rows) {
     const column = this.columns.find((c) => c.trend);
     if (!column) return;
+    const now = Date.now();
     for (const row of rows) {
-      const key = this.key(row);
-      const values = this.trends.get(key) ?? [];
-      values.push(column.trend(row));
-      this.trends.set(key, values.slice(-TREND));
+      const trend = this.trend(this.key(row));
+      if (now - trend.at >= TREND_MS || !trend.values.length) {
+        trend.values = [...trend.values, column.trend(row)].slice(-TREND);
+        trend.at = now;
+      } else trend.values[trend.values.length - 1] = column.trend(row);
     }
-    if (this.trends.size > TRENDS_MAX) this.trends.clear();
+  }
+
+  /** Asks once what the rows of a block have been showing before anybody looked. */
+  async recall(page) {
+    const past = this.columns.find((c) => c.past)?.past;
+    if (!past || this.hiddenColumns.has("trend")) return;
+    const age = (TREND * TREND_MS) / 1000;
+    const params = Object.fromEntries(past.params.flatMap((name) => [[`${name}_age`, age], [`${name}_incr`, TREND_MS / 1000]]));
+    const data = await get(this.address(page, BLOCK, { ...params, columns: past.fields })).catch(() => ({ items: [] }));
+    for (const row of Array.isArray(data) ? data : data.items) {
+      const trend = this.trend(this.key(row));
+      trend.values = [...past.values(row), ...trend.values].slice(-TREND);
+    }
+    this.redraw();
+  }
+
+  trend(key) {
+    if (!this.trends.has(key)) {
+      if (this.trends.size >= TRENDS_MAX) this.trends.clear();
+      this.trends.set(key, { values: [], at: 0 });
+    }
+    return this.trends.get(key);
   }
 
   toolbar() {
@@ -215,6 +241,7 @@ export class List {
         }),
         this.words && h("div.words", { id: "filter-words", "aria-label": "Filters to start from" }, this.words.map((word) => h("button", { key: word, type: "button", onclick: () => this.toggleWord(word), "aria-pressed": String((this.query.filter || "").split(" ").includes(word)) }, word)))),
       h("span.quiet.counted", { role: "status" }, this.total === null ? "…" : this.query.filter ? `${number(this.total)} of ${number(this.all)}` : plural(this.total, this.noun || "entry", this.many || (this.noun ? `${this.noun}s` : "entries"))),
+      this.hide && !this.query.filter && this.total !== null && (this.hiding() ? this.all > this.total && button(`Show ${number(this.all - this.total)} ${this.hide.label}`, () => setQuery({ all: "1" }), { small: true }) : button(`Hide ${this.hide.label}`, () => setQuery({ all: undefined }), { small: true })),
       h("span.grow"),
       chosen.length > 0 && this.actions && h("span.chosen", `${number(chosen.length)} selected`, this.actions.map((action) => button(action.label, async () => {
         if (await action.run(chosen)) {

@@ -200,7 +200,7 @@ scenario('lists_are_as_one_likes_them', async () => {
   await tab.check('.menu label:has-text("Size") input');
   await tab.waitForSelector('.scroller th:has-text("Size")');
   const csv = await saved(tab, () => tab.click('.menu button:has-text("Export CSV")'));
-  assert.match(csv.text, /^"name",/);
+  assert.match(csv.text, /^"name","vhost",/);
   assert(csv.text.includes('"orders"'));
   const json = await saved(tab, () => tab.click('.menu button:has-text("Export JSON")'));
   assert(JSON.parse(json.text).some((queue) => queue.name === 'orders'));

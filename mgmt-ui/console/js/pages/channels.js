@@ -6,7 +6,7 @@ import { href } from "../router.js";
 import { number, peer, rate } from "../format.js";
 import { List } from "../table.js";
 import { badge, card, empty, facts, figure, stateMark, time, heading } from "../ui.js";
-import { chart, samples } from "../chart.js";
+import { before, chart, samples, sums } from "../chart.js";
 
 const now = (row, key) => row.message_stats?.[`${key}_details`]?.rate ?? 0;
 const stuck = (row) => row.prefetch_count > 0 && row.messages_unacknowledged >= row.prefetch_count && now(row, "ack") === 0;
@@ -23,11 +23,11 @@ export function channels(ctx) {
       { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.state) },
       { id: "prefetch", label: "Prefetch", sort: "prefetch_count", num: true, cell: (row) => (row.prefetch_count || row.global_prefetch_count ? number(row.prefetch_count || row.global_prefetch_count) : "∞") },
       { id: "unacked", label: "Unacked", sort: "messages_unacknowledged", num: true, cell: (row) => number(row.messages_unacknowledged) }, { id: "unconfirmed", minor: true, label: "Unconfirmed", sort: "messages_unconfirmed", num: true, cell: (row) => number(row.messages_unconfirmed) },
-      { id: "trend", label: "Traffic", trend: (row) => now(row, "publish") + now(row, "deliver_get") },
+      { id: "trend", label: "Traffic", trend: (row) => now(row, "publish") + now(row, "deliver_get"), past: { params: ["msg_rates"], fields: "name,message_stats.publish_details.samples,message_stats.deliver_get_details.samples", values: (row) => sums(...["publish", "deliver_get"].map((key) => before(row.message_stats?.[`${key}_details`], "rate"))) } },
       { id: "publish", label: "Publish", sort: "message_stats.publish_details.rate", num: true, cell: (row) => rate(now(row, "publish")) }, { id: "deliver", label: "Deliver", sort: "message_stats.deliver_get_details.rate", num: true, cell: (row) => rate(now(row, "deliver_get")) }, { id: "ack", label: "Ack", sort: "message_stats.ack_details.rate", num: true, cell: (row) => rate(now(row, "ack")) },
     ],
     words: ["client:*", "unacked>0", "is:confirm", "consumer_count>0", "unconfirmed>0"],
-    none: () => empty("No channels", "A channel is where a client publishes and consumes; none is open."),
+    none: () => empty("No channels", "A channel is where a client publishes and consumes; none is open.", h("a.button", { href: href("") }, "How to connect")),
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());
   return { query: (query) => list.view({ ...query, vhost: ctx.vhost() }), draw: () => [h("h1", "Channels"), list.draw()] };

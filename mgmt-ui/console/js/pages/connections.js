@@ -6,7 +6,7 @@ import { go, href } from "../router.js";
 import { byteRate, bytes, number, plural } from "../format.js";
 import { List } from "../table.js";
 import { attempt, badge, button, card, empty, facts, field, figure, formDialog, stateMark, time, toast, heading } from "../ui.js";
-import { chart, samples } from "../chart.js";
+import { before, chart, samples, sums } from "../chart.js";
 import { refresh } from "../live.js";
 
 const clientName = (row) => row.user_provided_name || row.client_properties?.connection_name;
@@ -23,7 +23,7 @@ export function connections(ctx) {
       { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.state) },
       { id: "tls", minor: true, label: "TLS", sort: "ssl", cell: (row) => (row.ssl ? badge("TLS", "good", row.ssl_protocol) : h("span.quiet", "no")) },
       { id: "library", minor: true, label: "Library", cell: library }, { id: "channels", label: "Channels", sort: "channels", num: true, cell: (row) => number(row.channels) },
-      { id: "trend", label: "Traffic", trend: (row) => (row.recv_oct_details?.rate ?? 0) + (row.send_oct_details?.rate ?? 0) },
+      { id: "trend", label: "Traffic", trend: (row) => (row.recv_oct_details?.rate ?? 0) + (row.send_oct_details?.rate ?? 0), past: { params: ["data_rates"], fields: "name,recv_oct_details.samples,send_oct_details.samples", values: (row) => sums(before(row.recv_oct_details, "rate"), before(row.send_oct_details, "rate")) } },
       { id: "in", label: "From client", sort: "recv_oct_details.rate", num: true, cell: (row) => byteRate(row.recv_oct_details?.rate ?? 0) }, { id: "out", label: "To client", sort: "send_oct_details.rate", num: true, cell: (row) => byteRate(row.send_oct_details?.rate ?? 0) },
       { id: "since", label: "Connected", sort: "connected_at", off: true, cell: (row) => time(row.connected_at) },
     ],

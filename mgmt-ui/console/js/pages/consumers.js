@@ -25,7 +25,7 @@ export function consumers(ctx) {
       { id: "state", label: "State", sort: "activity_status", cell: (row) => stateMark(row.paused ? "paused" : (row.activity_status ?? (row.active ? "up" : "waiting"))) },
     ],
     words: ["queue:orders*", "unacked>0", "prefetch=0", "is:paused", "is:exclusive"],
-    none: () => empty("No consumers", "Nobody is taking messages from any queue."),
+    none: () => empty("No consumers", "Nobody is taking messages from any queue: they wait there until a client consumes.", h("a.button", { href: href("queues", { filter: "ready>0 no:consumers" }) }, "Queues with messages")),
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());
   return { query: (query) => list.view({ ...query, vhost: ctx.vhost() }), draw: () => [h("h1", "Consumers"), list.draw()] };

@@ -3,11 +3,11 @@
 import { h } from "../dom.js";
 import { path, post, del } from "../api.js";
 import { go, href, setQuery } from "../router.js";
-import { plural, rate } from "../format.js";
-import { attempt, button, card, confirmDestroy, empty, facts, field, formDialog, tabs, toast, heading } from "../ui.js";
+import { number, plural, rate } from "../format.js";
+import { attempt, button, card, confirmDestroy, empty, facts, field, figure, formDialog, tabs, toast, heading } from "../ui.js";
 import { chart, samples } from "../chart.js";
 import { argumentEditor, argumentList, argumentsOf, bindingRequest } from "../arguments.js";
-import { exchangeMarks, shownName } from "./exchanges.js";
+import { builtIn as isBuiltIn, exchangeMarks, shownName } from "./exchanges.js";
 import { exchangeMap } from "../map.js";
 import { publishForm } from "../publish.js";
 import { refresh } from "../live.js";
@@ -23,7 +23,7 @@ export function exchange(ctx) {
   ctx.watch(url + "/bindings/destination", (data) => (state.destination = data));
   const publish = publishForm(ctx, { vhost, exchange: real, key: "", bound: true });
   const map = exchangeMap(ctx, vhost, state, shownName);
-  const builtIn = !real || real.startsWith("amq.");
+  const builtIn = isBuiltIn(real);
   const add = () => formDialog(`Bind to ${shownName(real)}`, { type: "q", to: "", key: "", arguments: [] }, (v, set, redraw) => [
     field("To", v.type, set("type"), { kind: "select", options: [["q", "Queue"], ["e", "Exchange"]] }), field(v.type === "q" ? "Queue" : "Exchange", v.to, set("to"), { id: "f-to", required: true, autofocus: true }), field("Routing key", v.key, set("key")), argumentEditor(v.arguments, "binding", redraw),
   ], async (v) => {
@@ -49,6 +49,7 @@ export function exchange(ctx) {
       const stats = x.message_stats ?? {};
       const bodies = {
         overview: () => [
+          h("div.figures", figure("In", rate(stats.publish_in_details?.rate ?? 0), `${number(stats.publish_in ?? 0)} so far`), figure("Out", rate(stats.publish_out_details?.rate ?? 0), `${number(stats.publish_out ?? 0)} copies so far`), figure("Type", x.type), figure("Bindings", real ? number(state.source.length) : "all queues", real ? (state.destination.length ? `fed by ${plural(state.destination.length, "exchange")}` : "fed by clients") : undefined)),
           card("Rates", chart({ id: `x-${vhost}-${name}`, label: "Message rates", format: rate, series: [["In", "publish_in"], ["Out", "publish_out"]].map(([label, key], i) => ({ name: label, color: i + 1, points: samples(stats[`${key}_details`], "rate") })) })),
           card("Facts", facts([["Type", x.type], ["Arguments", argumentList(x.arguments)], ["Policy", x.policy ?? "none"], ["Declared by", x.user_who_performed_action || "–"]])),
         ],

@@ -4,12 +4,14 @@ import { h } from "../dom.js";
 import { path, put, del } from "../api.js";
 import { href, setQuery } from "../router.js";
 import { plural, rate } from "../format.js";
+import { before } from "../chart.js";
 import { List } from "../table.js";
 import { badge, button, confirmDestroy, empty, field, formDialog, toast } from "../ui.js";
 import { argumentEditor, argumentsOf } from "../arguments.js";
 import { refresh } from "../live.js";
 
 export const TYPES = ["direct", "fanout", "topic", "headers", "x-consistent-hash", "x-modulus-hash", "x-random", "x-local-random", "x-recent-history", "x-delayed-message"];
+export const builtIn = (name) => !name || name.startsWith("amq.");
 export const shownName = (name) => name || "(default)";
 
 export function exchangeMarks(exchange) {
@@ -24,18 +26,18 @@ export function exchanges(ctx) {
     url: () => (ctx.vhost() ? path("exchanges", ctx.vhost()) : "/api/exchanges"),
     key: (row) => `${row.vhost}\n${row.name}`, open: (row) => href("exchanges", row.vhost, row.name || "amq.default"),
     columns: [
-      { id: "name", label: "Name", sort: "name", wide: true, cell: (row) => h("a.name", { href: href("exchanges", row.vhost, row.name || "amq.default") }, shownName(row.name)) },
+      { id: "name", label: "Name", sort: "name", wide: true, cell: (row) => h("a", { class: builtIn(row.name) ? "name builtin" : "name", href: href("exchanges", row.vhost, row.name || "amq.default") }, shownName(row.name)) },
       { id: "vhost", label: "Virtual host", sort: "vhost", cell: (row) => row.vhost },
       { id: "type", label: "Type", sort: "type", cell: (row) => row.type },
       { id: "features", minor: true, label: "Features", cell: exchangeMarks },
-      { id: "trend", label: "Traffic", trend: (row) => row.message_stats?.publish_in_details?.rate ?? 0 },
+      { id: "trend", label: "Traffic", trend: (row) => row.message_stats?.publish_in_details?.rate ?? 0, past: { params: ["msg_rates"], fields: "name,vhost,message_stats.publish_in_details.samples", values: (row) => before(row.message_stats?.publish_in_details, "rate") } },
       { id: "in", label: "In", sort: "message_stats.publish_in_details.rate", num: true, cell: (row) => rate(row.message_stats?.publish_in_details?.rate ?? 0) },
       { id: "out", label: "Out", sort: "message_stats.publish_out_details.rate", num: true, cell: (row) => rate(row.message_stats?.publish_out_details?.rate ?? 0) },
     ],
     actions: [{
       label: "Delete", kind: "danger",
       run: async (rows) => {
-        const own = rows.filter((row) => row.name && !row.name.startsWith("amq."));
+        const own = rows.filter((row) => !builtIn(row.name));
         if (!own.length) return toast("The built-in exchanges stay", "bad");
         if (!(await confirmDestroy(`Delete ${plural(own.length, "exchange")}?`, [own.slice(0, 5).map((row) => row.name).join(", "), "Their bindings go too; publishing to them closes the publisher's channel (404)."], "Delete", own.length > 1 ? String(own.length) : undefined))) return false;
         const results = await Promise.allSettled(own.map((row) => del(path("exchanges", row.vhost, row.name))));
@@ -45,8 +47,9 @@ export function exchanges(ctx) {
       },
     }],
     create: () => button("New exchange", () => create(ctx), { kind: "primary" }),
-    words: ["-name:amq.*", "type:topic", "is:durable", "in>0", "out=0"],
-    none: () => empty("No exchanges", "This virtual host has none."),
+    words: ["type:topic", "is:durable", "in>0", "out=0"],
+    hide: { words: "has:name -name:amq.*", unless: "amq", label: "built-in" },
+    none: (hiding) => empty(hiding ? "No exchanges of your own yet" : "No exchanges", "Clients publish to exchanges, which hand messages on to queues by their bindings. Clients usually declare their own; you can also make one here.", button("New exchange", () => create(ctx), { kind: "primary" }), hiding && button("Show the built-in ones", () => setQuery({ all: "1" }))),
   }, ctx.redraw);
   ctx.onEnd(() => list.stop());
   return {

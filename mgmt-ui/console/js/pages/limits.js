@@ -27,7 +27,7 @@ export function limits(ctx) {
   }) });
   return {
     draw: () => [h("h1", "Limits"), state.error && notice("warn", state.error), Object.entries(KINDS).map(([id, kind]) => card(kind.title, { key: id, aside: button("Set a limit", () => add(kind), { small: true, kind: "primary", why: admin }) },
-      !state[id] ? h("p.quiet", "…") : !state[id].length ? h("p.quiet", "No limits.") : h("table.plain", h("thead", h("tr", ["Name", "Limit", "Value", ""].map(heading))),
+      !state[id] ? h("p.quiet", "…") : !state[id].length ? h("p.quiet", kind.key === "vhost" ? "No limits: a virtual host may have any number of connections and queues." : "No limits: a user may open any number of connections and channels.") : h("table.plain", h("thead", h("tr", ["Name", "Limit", "Value", ""].map(heading))),
         h("tbody", state[id].flatMap((entry) => Object.entries(entry.value).map(([name, value]) => h("tr", { key: entry[kind.key] + name }, h("td", entry[kind.key]), h("td", name), h("td", number(value)),
           h("td", button("Lift", async () => {
             if (!(await confirmDestroy("Lift this limit?", [`${entry[kind.key]}: ${name} is no longer limited to ${number(value)}.`], "Lift"))) return;

@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import { path, post, put, del } from "../api.js";
 import { href, setQuery } from "../router.js";
 import { bytes, number, plural, rate } from "../format.js";
+import { before } from "../chart.js";
 import { List } from "../table.js";
 import { attempt, badge, button, confirmDestroy, empty, field, formDialog, stateMark, toast } from "../ui.js";
 import { argumentEditor, argumentsOf } from "../arguments.js";
@@ -37,7 +38,7 @@ export function queues(ctx) {
       { id: "type", label: "Type", sort: "type", off: true, cell: (row) => row.type },
       { id: "features", minor: true, label: "Features", cell: features },
       { id: "state", label: "State", sort: "state", cell: (row) => stateMark(row.paused ? "paused" : row.state) },
-      { id: "trend", label: "Depth", trend: (row) => (row.messages_ready ?? 0) + (row.messages_unacknowledged ?? 0) },
+      { id: "trend", label: "Depth", trend: (row) => (row.messages_ready ?? 0) + (row.messages_unacknowledged ?? 0), past: { params: ["lengths"], fields: "name,vhost,messages_details.samples", values: (row) => before(row.messages_details) } },
       { id: "ready", label: "Ready", sort: "messages_ready", num: true, cell: (row) => number(row.messages_ready ?? 0) },
       { id: "unacked", label: "Unacked", sort: "messages_unacknowledged", num: true, cell: (row) => number(row.messages_unacknowledged ?? 0) },
       { id: "bytes", label: "Size", sort: "message_bytes", num: true, off: true, cell: (row) => bytes(row.message_bytes ?? 0) },

@@ -64,10 +64,14 @@ export function user(ctx) {
   const { name } = ctx.params;
   ctx.title(name);
   const state = { user: null, permissions: [], topics: [], error: null };
+  const tester = { vhost: "/", name: "", chosen: false };
   ctx.watch(path("users", name), (data) => (state.user = data), (error) => (state.error = error));
-  ctx.watch(path("users", name, "permissions"), (data) => (state.permissions = data));
+  ctx.watch(path("users", name, "permissions"), (data) => {
+    // It begins where the user may do anything.
+    if (!tester.chosen && data.length) tester.vhost = data[0].vhost;
+    state.permissions = data;
+  });
   ctx.watch(path("users", name, "topic-permissions"), (data) => (state.topics = data));
-  const tester = { vhost: "/", name: "" };
   return {
     draw: () => {
       const u = state.user;
@@ -78,7 +82,7 @@ export function user(ctx) {
         card("Facts", facts([["Password", u.password_hash ? `set (${hashing(u.hashing_algorithm)})` : "none"], ["Limits", Object.entries(u.limits ?? {}).map(([k, v]) => `${k} ${v}`).join(", ") || "none"]])),
         card("Permissions", permissionTable(ctx, state.permissions, { user: name })),
         card("May it?", h("p.quiet", "Type the name of a queue or exchange to see what this user may do with it."),
-          h("div.columns", field("Virtual host", tester.vhost, (v) => { tester.vhost = v; ctx.redraw(); }, { kind: "select", id: "tester-vhost", options: ctx.vhosts().length ? ctx.vhosts() : ["/"] }), field("Name", tester.name, (v) => { tester.name = v; ctx.redraw(); }, { id: "tester-name" })), verdict(state.permissions, tester)),
+          h("div.columns", field("Virtual host", tester.vhost, (v) => { Object.assign(tester, { vhost: v, chosen: true }); ctx.redraw(); }, { kind: "select", id: "tester-vhost", options: ctx.vhosts().length ? ctx.vhosts() : ["/"] }), field("Name", tester.name, (v) => { tester.name = v; ctx.redraw(); }, { id: "tester-name" })), verdict(state.permissions, tester)),
         state.topics.length > 0 && card("Topic permissions", h("div.scroll", h("table.plain", h("thead", h("tr", ["Virtual host", "Exchange", "Write", "Read"].map(heading))), h("tbody", state.topics.map((t) => h("tr", { key: t.vhost + t.exchange }, h("td", t.vhost), h("td", t.exchange), h("td", h("code", t.write)), h("td", h("code", t.read)))))))),
       ];
     },
