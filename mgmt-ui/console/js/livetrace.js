@@ -38,7 +38,7 @@ export function liveTrace(ctx, values) {
   return () => {
     const { exchange, routing_key } = values();
     return card("Trace live", { aside: state.running ? button("Stop", () => { end(); ctx.redraw(); }, { small: true, icon: "pause" }) : button("Start", begin, { small: true, kind: "primary", icon: "play", why }) },
-      h("p.quiet", "A sample of what really passes ", exchange ? ["through ", h("strong", exchange)] : "through all exchanges", routing_key && [" with ", h("code", routing_key), " in its key"], ", as chosen above: published, delivered, dead-lettered. It takes nothing away and slows nobody down."),
+      h("p.quiet", "A sample of what really passes ", exchange ? ["through ", h("strong", exchange)] : "through all exchanges", routing_key && [" with ", h("code", routing_key), " in its key"], ", as chosen above: published, delivered, dead-lettered. It takes nothing away from anybody."),
       h("div.columns", field("Only to or from queue", state.queue, (value) => (state.queue = value), { id: "trace-queue" }), field("At most, a second", state.rate, (value) => (state.rate = value), { id: "trace-rate", kind: "select", options: ["5", "20", "50", "200"] })),
       state.ended && notice("warn", "The trace has ended: it lasts ten minutes at most, and few may look at a time."),
       state.running && !state.items.length && h("p.quiet", { role: "status" }, "Waiting for the next message…"),

@@ -3,7 +3,7 @@
 
 import { h } from "./dom.js";
 import { path, get, getBytes, post, del, query as search } from "./api.js";
-import { bytes, duration, json, number, plural, rate } from "./format.js";
+import { bytes, exact, json, number, plural } from "./format.js";
 import { attempt, badge, button, card, confirmDestroy, copy, dialog, download, empty, facts, field, formDialog, icon, notice, time, toast, heading } from "./ui.js";
 import { bodyOf, shown, waysOf } from "./body.js";
 import { refresh } from "./live.js";
@@ -134,6 +134,7 @@ export function messageBrowser(ctx, vhost, queue) {
     let busy = false;
     let body = bodyOf(m, asSent, whole);
     let way = waysOf(body)[0][0];
+    const origin = m.death?.origin;
     const address = () => `${url}/${m.seq}/body${m.decoded && !asSent ? "?decoded=true" : ""}`;
     // The story of its deaths is told above; raw, it would be told twice.
     const headers = Object.entries(m.properties.headers ?? {}).filter(([key]) => !m.death || !/^x-(death|first-death|last-death)/.test(key));
@@ -154,20 +155,23 @@ export function messageBrowser(ctx, vhost, queue) {
       const publish = () => {
         close();
         sessionStorage.setItem("draft", JSON.stringify({ payload: m.payload, payload_encoding: m.payload_encoding, properties: m.properties }));
-        location.hash = "#/publish?" + new URLSearchParams({ vhost, exchange: m.death?.origin?.exchange ?? m.exchange, key: m.death?.origin?.routing_key ?? m.routing_key });
+        location.hash = "#/publish?" + new URLSearchParams({ vhost, exchange: origin?.exchange ?? m.exchange, key: origin?.routing_key ?? m.routing_key });
       };
       return [
-        m.death && notice("warn", h("strong", "Dead letter. "), story(m.death)),
+        m.death && notice("warn", h("strong", "Dead letter. "), story(m.death), origin && [" Published first to ", h("strong", origin.exchange || "the default exchange"), " with key ", h("code", origin.routing_key || "(empty)"), "."]),
         facts([["Exchange", m.exchange || "default"], ["Routing key", h("code", m.routing_key)], ["Size", bytes(m.bytes)], ["Enqueued", time(m.enqueued_ms)], ["Redelivered", m.redelivered ? "yes" : "no"], ["Sequence number", number(m.seq)]]),
         h("h3", "Properties"), facts(Object.entries(m.properties).filter(([key]) => key !== "headers").map(([key, value]) => [key, h("code", json(value))])),
         headers.length > 0 && [h("h3", "Headers"), facts(headers.map(([key, value]) => [key, h("code", json(value))]))],
         h("div.pagehead.bodyhead", h("h3", "Body"),
           h("div.segmented", { role: "group", "aria-label": "Show body as" }, waysOf(body).map(([id, label]) => h("button", { key: id, type: "button", "aria-pressed": String(way === id), onclick: () => { way = id; redraw(); } }, label))),
-          m.decoded && h("div.segmented", { role: "group", "aria-label": "Compression" }, [[false, `From ${m.decoded.from}`], [true, "As sent"]].map(([id, label]) => h("button", { key: label, type: "button", "aria-pressed": String(asSent === id), onclick: () => look(() => { asSent = id; whole = null; }) }, label)))),
+          m.decoded && h("div.segmented", { role: "group", "aria-label": "Compression" }, [[false, `From ${m.decoded.from}`], [true, "As sent"]].map(([id, label]) => h("button", { key: label, type: "button", "aria-pressed": String(asSent === id), onclick: () => look(() => { asSent = id; whole = null; }) }, label))),
+          h("span.grow"), button("Copy", () => copy(shown(body, way)), { small: true, title: "Copy the body" }), button("Download", save, { small: true })),
         h("pre.body", { tabindex: 0, "aria-label": "Body" }, shown(body, way)),
         body.more && h("p.quiet", `The first ${bytes(body.bytes.length)} of ${m.decoded && !asSent ? "more" : bytes(m.bytes)}. `, button("Show all", fetchAll, { small: true, why: busy ? "Loading…" : undefined })),
-        h("div.actions", button("Copy body", () => copy(shown(body, way))), button("Download", save), button("Move", () => { close(); transfer("move", [m]); }), button("Copy to…", () => { close(); transfer("copy", [m]); }),
-          button("Edit and publish", publish, { why: m.truncated ? "Too long to edit here: move or copy it" : undefined }), button("Delete", () => { close(); remove([m]); }, { kind: "danger" })),
+        h("div.actions",
+          button("Delete", () => { close(); remove([m]); }, { kind: "danger" }), button("Edit and publish", publish, { why: m.truncated ? "Too long to edit here: move or copy it" : undefined }),
+          button("Copy to…", () => { close(); transfer("copy", [m]); }), button("Move to…", () => { close(); transfer("move", [m]); }),
+          origin && button("Return to origin", () => { close(); act("move", [m.seq], { exchange: origin.exchange, routing_key: origin.routing_key }); }, { kind: "primary", title: "Publish it again as it was published first, and take it out here" })),
       ];
     }, { wide: true });
   }
@@ -184,7 +188,7 @@ function jobCard(job, dismiss) {
 /** x-death as a sentence. */
 export function story(death) {
   const reasons = { rejected: "was rejected", expired: "expired", maxlen: "was pushed out by the length limit", delivery_limit: "had been delivered too often" };
-  return death.entries.map((e, i) => `${i ? "Before that it" : "It"} ${reasons[e.reason] ?? e.reason} in ${e.queue}${e.count > 1 ? ` ${number(e.count)} times` : ""}${e.time ? ` (${new Date(e.time * 1000).toLocaleString("en-GB")})` : ""}.`).join(" ");
+  return death.entries.map((e, i) => `${i ? "Before that it" : "It"} ${reasons[e.reason] ?? e.reason} in ${e.queue}${e.count > 1 ? ` ${number(e.count)} times` : ""}${e.time ? ` (${exact(e.time * 1000)})` : ""}.`).join(" ");
 }
 
 function preview(m) {

@@ -4,7 +4,7 @@
 import { h } from "./dom.js";
 import { path, post } from "./api.js";
 import { number, plural } from "./format.js";
-import { badge, button, card, field, notice, toast } from "./ui.js";
+import { button, card, field, notice, toast } from "./ui.js";
 import { argumentEditor, argumentsOf, rowsOf } from "./arguments.js";
 import { copyAs } from "./copyas.js";
 import { refresh } from "./live.js";

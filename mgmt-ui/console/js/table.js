@@ -132,7 +132,8 @@ export class List {
   }
 
   visible() {
-    return this.columns.filter((column) => !this.hiddenColumns.has(column.id));
+    // With one virtual host chosen above, each row would only repeat it.
+    return this.columns.filter((column) => !this.hiddenColumns.has(column.id) && !(column.id === "vhost" && this.query.vhost));
   }
 
   draw() {

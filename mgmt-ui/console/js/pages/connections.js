@@ -5,7 +5,7 @@ import { path, del } from "../api.js";
 import { go, href } from "../router.js";
 import { byteRate, bytes, number, plural } from "../format.js";
 import { List } from "../table.js";
-import { attempt, badge, button, card, empty, facts, field, figure, formDialog, stateMark, time, toast, heading } from "../ui.js";
+import { badge, button, card, empty, facts, field, figure, formDialog, stateMark, time, toast, heading } from "../ui.js";
 import { before, chart, samples, sums } from "../chart.js";
 import { refresh } from "../live.js";
 

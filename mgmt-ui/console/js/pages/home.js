@@ -6,7 +6,7 @@ import { get, path } from "../api.js";
 import { mode } from "../live.js";
 import { href } from "../router.js";
 import { bytes, duration, number, plural, rate, short } from "../format.js";
-import { badge, card, code, figure, icon, meter, notice, tabs } from "../ui.js";
+import { card, code, figure, icon, meter, tabs } from "../ui.js";
 import { chart, samples } from "../chart.js";
 
 const RANGES = [["60", "1 min"], ["600", "10 min"], ["3600", "1 h"], ["28800", "8 h"], ["86400", "24 h"]];

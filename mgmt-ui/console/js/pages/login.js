@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { post } from "../api.js";
-import { button, field, notice } from "../ui.js";
+import { button, field } from "../ui.js";
 
 const form = { name: "", password: "", error: "", busy: false };
 

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { path, put, del, post } from "../api.js";
 import { setQuery } from "../router.js";
 import { number, plural } from "../format.js";
-import { attempt, badge, button, confirmDestroy, dialog, empty, field, formDialog, notice, tabs, toast, heading } from "../ui.js";
+import { attempt, button, confirmDestroy, empty, field, formDialog, notice, tabs, toast, heading } from "../ui.js";
 import { argumentEditor, argumentList, argumentsOf, rowsOf } from "../arguments.js";
 import { refresh } from "../live.js";
 
