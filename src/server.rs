@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
-use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError};
+use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError, put_method};
 use warren_broker::{Broker, Turn};
 
 use crate::boot;
@@ -56,47 +56,54 @@ pub(crate) struct Limits {
     pub(crate) anonymous: Option<(String, Secret)>,
 }
 
+impl Limits {
+    fn offer(&self, mechanism: AuthMechanism, tls: bool) -> bool {
+        match mechanism {
+            AuthMechanism::Plain | AuthMechanism::AmqPlain => true,
+            AuthMechanism::External => tls,
+            AuthMechanism::Anonymous => self.anonymous.is_some(),
+        }
+    }
+}
+
 /// What all connections share.
 pub(crate) struct Context {
     /// The engine.
     pub(crate) broker: Arc<Broker>,
     /// Limits of connections.
     pub(crate) limits: Limits,
-    server_properties: FieldTable,
+    /// The frame of `connection.start`, without and with TLS: encoded once, sent to everyone.
+    start: [Vec<u8>; 2],
     channels: AtomicU32,
     stop: watch::Receiver<bool>,
 }
 
 impl Context {
-    /// `connection.start` as this broker says it.
-    pub(crate) fn start_method(&self, tls: bool) -> AMQPClass {
-        let mechanisms = self.limits.mechanisms.iter();
-        let offered: Vec<&str> = mechanisms
-            .filter(|mechanism| self.offers(**mechanism, tls))
-            .map(|mechanism| mechanism.name())
-            .collect();
-        let start = conn_methods::Start {
-            version_major: 0,
-            version_minor: 9,
-            server_properties: self.server_properties.clone(),
-            mechanisms: offered.join(" ").as_str().into(),
-            locales: "en_US".into(),
-        };
-        AMQPClass::Connection(conn_methods::AMQPMethod::Start(start))
+    fn new(config: &Config, broker: Arc<Broker>, stop: watch::Receiver<bool>) -> Self {
+        let limits = limits(config);
+        let start = [false, true].map(|tls| {
+            let mut frame = Vec::new();
+            put_method(&mut frame, 0, &start_method(config, &limits, tls));
+            frame
+        });
+        Self {
+            broker,
+            limits,
+            start,
+            channels: AtomicU32::new(0),
+            stop,
+        }
+    }
+
+    /// The frame of `connection.start` as this broker says it.
+    pub(crate) fn start_frame(&self, tls: bool) -> &[u8] {
+        &self.start[usize::from(tls)]
     }
 
     /// The mechanism of this name, if it is offered.
     pub(crate) fn mechanism(&self, name: &str, tls: bool) -> Option<AuthMechanism> {
         let mut mechanisms = self.limits.mechanisms.iter().copied();
-        mechanisms.find(|mechanism| mechanism.name() == name && self.offers(*mechanism, tls))
-    }
-
-    fn offers(&self, mechanism: AuthMechanism, tls: bool) -> bool {
-        match mechanism {
-            AuthMechanism::Plain | AuthMechanism::AmqPlain => true,
-            AuthMechanism::External => tls,
-            AuthMechanism::Anonymous => self.limits.anonymous.is_some(),
-        }
+        mechanisms.find(|mechanism| mechanism.name() == name && self.limits.offer(*mechanism, tls))
     }
 
     /// User and password of those who log in without.
@@ -112,13 +119,11 @@ impl Context {
         let args = ["warren".into(), "--data-dir".into(), dir];
         let config = crate::cli::load(args).unwrap_or_else(|_| unreachable!("valid arguments"));
         let broker = boot::open_broker(&config).unwrap_or_else(|error| panic!("{error}"));
-        Arc::new(Self {
-            limits: limits(&config),
-            server_properties: server_properties(&config),
-            broker: Arc::new(broker),
-            channels: AtomicU32::new(0),
-            stop: watch::channel(false).1,
-        })
+        Arc::new(Self::new(
+            &config,
+            Arc::new(broker),
+            watch::channel(false).1,
+        ))
     }
 
     /// Counts a channel; false when the node's limit is reached.
@@ -176,13 +181,8 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
         broker.stats().sampler().keep_pairs();
     }
     let (stop, stopped) = watch::channel(false);
-    let context = Arc::new(Context {
-        limits: limits(&config),
-        server_properties: server_properties(&config),
-        broker: Arc::clone(&broker),
-        channels: AtomicU32::new(0),
-        stop: stopped.clone(),
-    });
+    let context = Context::new(&config, Arc::clone(&broker), stopped.clone());
+    let context = Arc::new(context);
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let workers =
         Workers::start(cores).map_err(|error| format!("cannot start a thread: {error}"))?;
@@ -293,6 +293,22 @@ fn limits(config: &Config) -> Limits {
         certificate_login: config.login.certificate_login,
         anonymous: config.login.anonymous.clone(),
     }
+}
+
+fn start_method(config: &Config, limits: &Limits, tls: bool) -> AMQPClass {
+    let mechanisms = limits.mechanisms.iter();
+    let offered: Vec<&str> = mechanisms
+        .filter(|mechanism| limits.offer(**mechanism, tls))
+        .map(|mechanism| mechanism.name())
+        .collect();
+    let start = conn_methods::Start {
+        version_major: 0,
+        version_minor: 9,
+        server_properties: server_properties(config),
+        mechanisms: offered.join(" ").as_str().into(),
+        locales: "en_US".into(),
+    };
+    AMQPClass::Connection(conn_methods::AMQPMethod::Start(start))
 }
 
 /// Section 1.2: only capabilities that are true.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use warren_amqp::frame::FRAME_MIN_SIZE;
 use warren_amqp::handshake::{HeaderCheck, PROTOCOL_HEADER, check_protocol_header, parse_sasl};
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
-use warren_amqp::{AMQPValue, FieldTable, ReplyError, put_method};
+use warren_amqp::{AMQPValue, FieldTable, ReplyError};
 use warren_broker::auth::{self, AuthenticatedUser};
 use warren_broker::stats::{ConnectionInfo, LiveConnection, Login};
 use warren_broker::{Session, Tap, Vhost};
@@ -27,9 +27,9 @@ impl Connection {
                 // Only now: whoever looks whether the port is open says nothing (C-6).
                 tracing::info!("accepting AMQP connection ({})", self.name);
                 self.phase = Phase::Start;
-                let start = self.context.start_method(self.secured.is_some());
+                let start = self.context.start_frame(self.secured.is_some());
                 self.outbox
-                    .write(|inner| put_method(&mut inner.out.bytes, 0, &start));
+                    .write(|inner| inner.out.bytes.extend_from_slice(start));
                 Some(PROTOCOL_HEADER.len())
             }
             HeaderCheck::Refuse(mistake) => {
@@ -48,7 +48,7 @@ impl Connection {
             return Err(self.unexpected());
         };
         match (&self.phase, method) {
-            (Phase::Start, Method::StartOk(start_ok)) => self.start_ok(&start_ok),
+            (Phase::Start, Method::StartOk(start_ok)) => self.start_ok(start_ok),
             (Phase::Tune, Method::TuneOk(tune_ok)) => self.tune_ok(&tune_ok),
             (Phase::Open, Method::Open(open)) => self.open_vhost(open.virtual_host.as_str()),
             (_, Method::Close(_)) => {
@@ -80,12 +80,9 @@ impl Connection {
         ))
     }
 
-    fn start_ok(&mut self, start_ok: &conn_methods::StartOk) -> Result<(), Fault> {
+    fn start_ok(&mut self, start_ok: conn_methods::StartOk) -> Result<(), Fault> {
         self.capabilities = capabilities(&start_ok.client_properties);
-        self.introduced = (
-            start_ok.client_properties.clone(),
-            start_ok.mechanism.to_string(),
-        );
+        self.introduced = (start_ok.client_properties, start_ok.mechanism.to_string());
         let mechanism = start_ok.mechanism.as_str();
         let (address, now_ms) = (self.peer.ip(), clock::now_ms());
         let throttle = self.context.broker.login_throttle();
