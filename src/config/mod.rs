@@ -114,10 +114,17 @@ pub(crate) struct TcpOptions {
     pub(crate) nodelay: bool,
     /// SO_KEEPALIVE.
     pub(crate) keepalive: bool,
-    /// SO_SNDBUF in bytes; `None` leaves it to the system.
+    /// SO_SNDBUF in bytes; `None` leaves it to us and the system.
     pub(crate) sndbuf_bytes: Option<u32>,
-    /// SO_RCVBUF in bytes; `None` leaves it to the system.
+    /// SO_RCVBUF in bytes; `None` leaves it to us and the system.
     pub(crate) recbuf_bytes: Option<u32>,
+}
+
+impl TcpOptions {
+    /// Whether they say how large a socket's buffers are.
+    pub(crate) fn sized(&self) -> bool {
+        self.sndbuf_bytes.is_some() || self.recbuf_bytes.is_some()
+    }
 }
 
 /// Limits of connections, channels, consumers and messages.

@@ -17,6 +17,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::outbox::Outbox;
+use super::pace::Pace;
 use super::transport::Transport;
 use super::workers::Seat;
 use super::write_buf::WriteBuf;
@@ -83,6 +84,8 @@ pub(crate) struct Driver<S> {
     /// The connection stopped handling input for a while: whole frames may wait in `partial`.
     stalled: bool,
     writing: WriteBuf,
+    /// How quickly the client answers; while it logs in.
+    pace: Option<Pace>,
     /// The stream has taken bytes that it may not have handed to the socket yet.
     unflushed: bool,
     /// Something was read or written since `idle_check` was set.
@@ -137,6 +140,7 @@ impl<S: Transport> Driver<S> {
             partial: Vec::new(),
             stalled: false,
             writing: WriteBuf::default(),
+            pace: Some(Pace::default()),
             unflushed: false,
             active: true,
             idle_check: None,
@@ -270,6 +274,9 @@ impl<S: Transport> Driver<S> {
             }
             self.unflushed = true;
             self.active = true;
+            if let Some(pace) = &mut self.pace {
+                pace.asked(Instant::now());
+            }
             self.writing.advance(result);
             self.connection.count_sent(result);
             kick |= self.outbox.written(result);
@@ -319,8 +326,26 @@ impl<S: Transport> Driver<S> {
             let input = &buffer[..kept + n];
             let used = self.connection.receive(input);
             self.keep(&input[used..]);
+            if self.pace.is_some() {
+                self.note_pace();
+            }
             Poll::Ready(Ok(n))
         })
+    }
+
+    /// The client has answered; once it is logged in it is known how far away it is.
+    fn note_pace(&mut self) {
+        let Some(pace) = &mut self.pace else { return };
+        pace.answered(Instant::now());
+        if !self.connection.is_running() {
+            return;
+        }
+        if let Some(buffers) = pace.buffers()
+            && let Err(error) = self.stream.socket().limit_buffers(&buffers)
+        {
+            tracing::debug!(%error, "socket buffers");
+        }
+        self.pace = None;
     }
 
     /// Handles what was left when the connection paused.

@@ -89,7 +89,7 @@ pub(crate) async fn serve(
                     peer,
                     proxied: preface.proxy_protocol,
                 };
-                let mut socket = Socket::new(stream);
+                let mut socket = Socket::new(stream, options.sized());
                 // Two kinds of task, so that a plain connection does not carry the room for TLS.
                 match preface.tls.clone() {
                     None => {
@@ -278,7 +278,7 @@ mod tests {
                     peer,
                     proxied: false,
                 };
-                let socket = Socket::new(stream);
+                let socket = Socket::new(stream, false);
                 tokio::spawn(handle_plain(accepted, socket, accepting.seat()));
             }
         });

@@ -3,6 +3,7 @@
 pub(crate) mod driver;
 pub(crate) mod listener;
 pub(crate) mod outbox;
+mod pace;
 mod proxy;
 mod socket;
 mod transport;

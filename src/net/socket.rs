@@ -5,11 +5,18 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::pace::Buffers;
+
 /// See the module documentation.
-pub(crate) struct Socket(Place);
+pub(crate) struct Socket {
+    place: Place,
+    /// The configuration says how large its buffers are.
+    sized: bool,
+}
 
 enum Place {
     /// Known to the poller of the thread it is used on.
@@ -21,14 +28,26 @@ enum Place {
 }
 
 impl Socket {
-    /// A socket known to this thread's poller.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(Place::Here(stream))
+    /// A socket known to this thread's poller. `sized`: the configuration says how large its
+    /// buffers are.
+    pub(crate) fn new(stream: TcpStream, sized: bool) -> Self {
+        let place = Place::Here(stream);
+        Self { place, sized }
+    }
+
+    /// Limits what the system buffers, unless the configuration has said how much.
+    pub(crate) fn limit_buffers(&self, buffers: &Buffers) -> io::Result<()> {
+        if let (Place::Here(stream), false) = (&self.place, self.sized) {
+            let socket = SockRef::from(stream);
+            socket.set_recv_buffer_size(buffers.receive)?;
+            socket.set_send_buffer_size(buffers.send)?;
+        }
+        Ok(())
     }
 
     /// Leaves its poller. Until [`Socket::arrive`] everything fails.
     pub(crate) fn leave(&mut self) -> io::Result<()> {
-        self.0 = match std::mem::replace(&mut self.0, Place::Nowhere) {
+        self.place = match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Here(stream) => Place::Between(stream.into_std()?),
             other => other,
         };
@@ -37,7 +56,7 @@ impl Socket {
 
     /// Makes itself known to this thread's poller.
     pub(crate) fn arrive(&mut self) -> io::Result<()> {
-        self.0 = match std::mem::replace(&mut self.0, Place::Nowhere) {
+        self.place = match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Between(stream) => Place::Here(TcpStream::from_std(stream)?),
             other => other,
         };
@@ -46,7 +65,7 @@ impl Socket {
 
     /// Our address.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.0 {
+        match &self.place {
             Place::Here(stream) => stream.local_addr(),
             Place::Between(stream) => stream.local_addr(),
             Place::Nowhere => Err(io::ErrorKind::NotConnected.into()),
@@ -54,7 +73,7 @@ impl Socket {
     }
 
     fn here(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        match &mut self.0 {
+        match &mut self.place {
             Place::Here(stream) => Ok(Pin::new(stream)),
             Place::Between(_) | Place::Nowhere => Err(io::ErrorKind::NotConnected.into()),
         }

@@ -79,7 +79,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "tcp_listen_options.sndbuf",
         default: "(the system's)",
         accepts: BUFFER,
-        doc: "Size of a connection's send buffer in the system.",
+        doc: "Size of a connection's send buffer in the system. Unless this or `recbuf` is set, clients that answer within 2 ms get 512 KiB to receive and 256 KiB to send, others what the system thinks best.",
         set: |d, _, v| put(&mut d.config.tcp.sndbuf_bytes, buffer(v)),
     },
     Key {
