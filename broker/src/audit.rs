@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-use crate::catalog::Event;
+use crate::catalog::{BindingDef, Event};
 use crate::turn::Turn;
 
 /// Changes that are remembered.
@@ -138,22 +138,32 @@ impl Recent {
     }
 }
 
-/// Action, vhost, name and details of a change. Passwords and their hashes are nobody's business.
-fn told(event: &Event) -> (&'static str, &str, String, String) {
-    let plain = |action, vhost, name: &str, details| (action, vhost, name.to_owned(), details);
+/// Action, vhost, name and details of a change.
+type Told<'a> = (&'static str, &'a str, String, String);
+
+fn plain<'a>(action: &'static str, vhost: &'a str, name: &str, details: String) -> Told<'a> {
+    (action, vhost, name.to_owned(), details)
+}
+
+/// What to tell of a change. Passwords and their hashes are nobody's business, nor are the values of
+/// parameters: they may be addresses with passwords in them.
+fn told(event: &Event) -> Told<'_> {
+    let none = String::new;
     match event {
         Event::VhostCreated { name, vhost } => {
             plain("vhost.created", "", name, vhost.description.clone())
         }
-        Event::VhostChanged { name, vhost } => {
-            let limits = serde_json::to_string(&vhost.limits).unwrap_or_default();
-            plain("vhost.changed", "", name, format!("limits {limits}"))
-        }
-        Event::VhostDeleted { name } => plain("vhost.deleted", "", name, String::new()),
+        Event::VhostChanged { name, vhost } => plain(
+            "vhost.changed",
+            "",
+            name,
+            format!("limits {}", json(&vhost.limits)),
+        ),
+        Event::VhostDeleted { name } => plain("vhost.deleted", "", name, none()),
         Event::UserPut { name, user } => {
             plain("user.set", "", name, format!("tags {}", words(&user.tags)))
         }
-        Event::UserDeleted { name } => plain("user.deleted", "", name, String::new()),
+        Event::UserDeleted { name } => plain("user.deleted", "", name, none()),
         Event::PermissionSet {
             user,
             vhost,
@@ -166,7 +176,7 @@ fn told(event: &Event) -> (&'static str, &str, String, String) {
             plain("permission.set", vhost, user, details)
         }
         Event::PermissionCleared { user, vhost } => {
-            plain("permission.cleared", vhost, user, String::new())
+            plain("permission.cleared", vhost, user, none())
         }
         Event::TopicPermissionSet {
             user,
@@ -180,62 +190,46 @@ fn told(event: &Event) -> (&'static str, &str, String, String) {
         Event::TopicPermissionCleared {
             user,
             vhost,
-            exchange,
-        } => {
-            let details = format!("exchange {exchange}");
-            plain("topic.permission.cleared", vhost, user, details)
-        }
+            exchange: x,
+        } => plain(
+            "topic.permission.cleared",
+            vhost,
+            user,
+            format!("exchange {x}"),
+        ),
         Event::ExchangeDeclared {
             vhost,
             name,
             exchange,
         } => plain("exchange.declared", vhost, name, exchange.kind.clone()),
-        Event::ExchangeDeleted { vhost, name } => {
-            plain("exchange.deleted", vhost, name, String::new())
-        }
+        Event::ExchangeDeleted { vhost, name } => plain("exchange.deleted", vhost, name, none()),
         Event::QueueDeclared {
             vhost, name, queue, ..
         } => plain("queue.declared", vhost, name, arguments(&queue.arguments)),
         Event::QueueChanged { vhost, name, queue } => {
             plain("queue.changed", vhost, name, arguments(&queue.arguments))
         }
-        Event::QueueDeleted { vhost, name, .. } => {
-            plain("queue.deleted", vhost, name, String::new())
-        }
-        Event::Bound { vhost, binding: b } | Event::Unbound { vhost, binding: b } => {
-            let action = match event {
-                Event::Bound { .. } => "binding.created",
-                _ => "binding.deleted",
-            };
-            let details = format!("to {} by \"{}\"", b.destination, b.routing_key);
-            plain(action, vhost, &b.source, details)
-        }
+        Event::QueueDeleted { vhost, name, .. } => plain("queue.deleted", vhost, name, none()),
+        Event::Bound { vhost, binding } => of_binding("binding.created", vhost, binding),
+        Event::Unbound { vhost, binding } => of_binding("binding.deleted", vhost, binding),
         Event::PolicySet {
             vhost,
             name,
             operator,
             policy,
         } => {
-            let action = match operator {
-                true => "operator.policy.set",
-                false => "policy.set",
-            };
-            let definition = serde_json::to_string(&policy.definition).unwrap_or_default();
-            let details = format!("{} {definition}", policy.pattern);
-            plain(action, vhost, name, details)
+            let details = format!("{} {}", policy.pattern, json(&policy.definition));
+            let actions = ["policy.set", "operator.policy.set"];
+            plain(actions[usize::from(*operator)], vhost, name, details)
         }
         Event::PolicyCleared {
             vhost,
             name,
             operator,
         } => {
-            let action = match operator {
-                true => "operator.policy.cleared",
-                false => "policy.cleared",
-            };
-            plain(action, vhost, name, String::new())
+            let actions = ["policy.cleared", "operator.policy.cleared"];
+            plain(actions[usize::from(*operator)], vhost, name, none())
         }
-        // Their values may hold secrets: addresses with passwords in them.
         Event::ParameterSet {
             vhost,
             component,
@@ -247,13 +241,20 @@ fn told(event: &Event) -> (&'static str, &str, String, String) {
             component,
             name,
         } => plain("parameter.cleared", vhost, name, component.clone()),
-        Event::GlobalParameterSet { name, .. } => {
-            plain("global.parameter.set", "", name, String::new())
-        }
+        Event::GlobalParameterSet { name, .. } => plain("global.parameter.set", "", name, none()),
         Event::GlobalParameterCleared { name } => {
-            plain("global.parameter.cleared", "", name, String::new())
+            plain("global.parameter.cleared", "", name, none())
         }
     }
+}
+
+fn of_binding<'a>(action: &'static str, vhost: &'a str, binding: &BindingDef) -> Told<'a> {
+    let details = format!("to {} by \"{}\"", binding.destination, binding.routing_key);
+    plain(action, vhost, &binding.source, details)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn words(list: &[String]) -> String {
@@ -267,8 +268,7 @@ fn arguments(table: &warren_amqp::FieldTable) -> String {
     if table.inner().is_empty() {
         return String::new();
     }
-    let json = crate::catalog::json_from_table(table);
-    serde_json::to_string(&json).unwrap_or_default()
+    json(&crate::catalog::json_from_table(table))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use warren_amqp::parse_properties;
 use warren_broker::message::Message;
-use warren_broker::{Broker, Entry, Fate, Glance, Queue, Session, Turn, Vhost};
+use warren_broker::{Broker, Browsed, Entry, Fate, Glance, Queue, Session, Turn, Vhost};
 
 use super::decoded::readable;
 use super::filter::Filter;
@@ -56,61 +56,79 @@ pub(crate) async fn browse(
     };
     let limit = number("limit")?.unwrap_or(50).clamp(1, PAGE_MAX as u64) as usize;
     let shown = number("max_bytes")?.map_or(SHOWN_BYTES, |bytes| bytes.min(1 << 20) as usize);
-    let mut from = number("cursor")?;
-    let newest_first = query.get("order") == Some("newest");
+    let from = number("cursor")?;
+    let wanted = Wanted {
+        filter,
+        limit,
+        shown,
+        newest_first: query.get("order") == Some("newest"),
+    };
     let broker = Arc::clone(&ctx.broker);
     ctx.act(member, move |vhost, session, _| {
         let queue = vhost.readable_queue(session, &name)?;
-        let start = Instant::now();
-        let total = queue.depth().ready;
-        let (mut items, mut scanned) = (Vec::new(), 0);
-        let next = loop {
-            let messages = if filter.is_empty() {
-                limit - items.len()
-            } else {
-                500
-            };
-            let glance = Glance {
-                from,
-                newest_first,
-                messages,
-                bytes: READ_BYTES,
-            };
-            let seen = queue.browse(broker.log(), &glance).map_err(|error| {
-                tracing::error!(queue = queue.name(), %error, "a queue cannot be browsed");
-                ApiError::Internal
-            })?;
-            let Some(last) = seen.last().map(|browsed| browsed.seq) else {
-                break None;
-            };
-            for browsed in &seen {
-                scanned += 1;
-                from = if newest_first {
-                    browsed.seq.checked_sub(1)
-                } else {
-                    Some(browsed.seq + 1)
-                };
-                if filter.fits(&browsed.message) {
-                    items.push(describe(browsed, scanned as u64, shown));
-                }
-                if items.len() == limit {
-                    break;
-                }
-            }
-            let ended = from.is_none() || (items.len() < limit && scanned >= total && last == 0);
-            if ended {
-                break None;
-            }
-            let late = start.elapsed() >= SCAN_TIME;
-            if items.len() == limit || scanned >= SCAN_MAX || late {
-                break from;
-            }
-        };
-        Ok(Json(
-            json!({ "items": items, "next": next, "total": total, "scanned": scanned }),
-        ))
+        look(&broker, &queue, &wanted, from).map(Json)
     })
     .await
+}
+
+/// Which messages are wanted, and how much of each.
+struct Wanted {
+    filter: Filter,
+    limit: usize,
+    shown: usize,
+    newest_first: bool,
+}
+
+/// Goes through the queue until enough are found, or enough was looked at; `next` of the answer
+/// says where to go on.
+fn look(
+    broker: &Broker,
+    queue: &Queue,
+    wanted: &Wanted,
+    mut from: Option<u64>,
+) -> Result<Value, ApiError> {
+    let (start, total) = (Instant::now(), queue.depth().ready);
+    let (mut items, mut scanned) = (Vec::new(), 0);
+    let next = loop {
+        let messages = match wanted.filter.is_empty() {
+            true => wanted.limit - items.len(),
+            false => 500,
+        };
+        let glance = Glance {
+            from,
+            newest_first: wanted.newest_first,
+            messages,
+            bytes: READ_BYTES,
+        };
+        let seen = queue.browse(broker.log(), &glance).map_err(|error| {
+            tracing::error!(queue = queue.name(), %error, "a queue cannot be browsed");
+            ApiError::Internal
+        })?;
+        let Some(last) = seen.last().map(|browsed| browsed.seq) else {
+            break None;
+        };
+        for browsed in &seen {
+            scanned += 1;
+            from = match wanted.newest_first {
+                true => browsed.seq.checked_sub(1),
+                false => Some(browsed.seq + 1),
+            };
+            if wanted.filter.fits(&browsed.message) {
+                items.push(describe(browsed, scanned as u64, wanted.shown));
+            }
+            if items.len() == wanted.limit {
+                break;
+            }
+        }
+        let full = items.len() == wanted.limit;
+        if from.is_none() || (!full && scanned >= total && last == 0) {
+            break None;
+        }
+        if full || scanned >= SCAN_MAX || start.elapsed() >= SCAN_TIME {
+            break from;
+        }
+    };
+    Ok(json!({ "items": items, "next": next, "total": total, "scanned": scanned }))
 }
 
 /// The whole body of one message, as bytes to be saved; `decoded=true` as it was before it was
@@ -125,18 +143,8 @@ pub(crate) async fn body(
     let broker = Arc::clone(&ctx.broker);
     ctx.act(member, move |vhost, session, _| {
         let queue = vhost.readable_queue(session, &name)?;
-        let glance = Glance {
-            from: Some(seq),
-            newest_first: false,
-            messages: 1,
-            bytes: READ_BYTES,
-        };
-        let seen = queue.browse(broker.log(), &glance).map_err(|error| {
-            tracing::error!(queue = queue.name(), %error, "a message cannot be read");
-            ApiError::Internal
-        })?;
-        let found = seen.first().filter(|browsed| browsed.seq == seq);
-        let message = &found.ok_or(ApiError::NotFound)?.message;
+        let found = one(&broker, &queue, seq)?.ok_or(ApiError::NotFound)?;
+        let message = &found.message;
         let parsed = parse(message);
         let encoding = parsed.text("content_encoding");
         let bytes = match decoded {
@@ -208,34 +216,8 @@ pub(crate) async fn act(
                 })?
             }
             "copy" => {
-                let mut copied = 0;
-                for seq in &seqs {
-                    let glance = Glance {
-                        from: Some(*seq),
-                        newest_first: false,
-                        messages: 1,
-                        bytes: READ_BYTES,
-                    };
-                    let seen = queue
-                        .browse(broker.log(), &glance)
-                        .map_err(|_| ApiError::Internal)?;
-                    if let Some(browsed) = seen.first().filter(|browsed| browsed.seq == *seq) {
-                        let key = key
-                            .clone()
-                            .unwrap_or_else(|| browsed.message.routing_key().to_owned());
-                        publish(
-                            &broker,
-                            vhost,
-                            session,
-                            turn,
-                            (&exchange, &key),
-                            &browsed.message,
-                            None,
-                        )?;
-                        copied += 1;
-                    }
-                }
-                copied
+                let to = (exchange.as_str(), key.as_deref());
+                copy(&broker, vhost, session, turn, &queue, &seqs, to)?
             }
             other => {
                 return Err(ApiError::bad_request(format!(
@@ -253,6 +235,44 @@ pub(crate) async fn act(
         ))
     })
     .await
+}
+
+/// Publishes copies of those that are there to an exchange, by a key or each by its own.
+fn copy(
+    broker: &Broker,
+    vhost: &Vhost,
+    session: &mut Session,
+    turn: &mut Turn,
+    queue: &Queue,
+    seqs: &[u64],
+    (exchange, key): (&str, Option<&str>),
+) -> Result<usize, ApiError> {
+    let mut copied = 0;
+    for seq in seqs {
+        let Some(browsed) = one(broker, queue, *seq)? else {
+            continue;
+        };
+        let message = &browsed.message;
+        let to = (exchange, key.unwrap_or(message.routing_key()));
+        publish(broker, vhost, session, turn, to, message, None)?;
+        copied += 1;
+    }
+    Ok(copied)
+}
+
+/// The message of that number, if it is still there.
+fn one(broker: &Broker, queue: &Queue, seq: u64) -> Result<Option<Browsed>, ApiError> {
+    let glance = Glance {
+        from: Some(seq),
+        newest_first: false,
+        messages: 1,
+        bytes: READ_BYTES,
+    };
+    let seen = queue.browse(broker.log(), &glance).map_err(|error| {
+        tracing::error!(queue = queue.name(), %error, "a message cannot be read");
+        ApiError::Internal
+    })?;
+    Ok(seen.into_iter().find(|browsed| browsed.seq == seq))
 }
 
 fn pick(
