@@ -5,6 +5,7 @@ mod basics;
 mod features;
 mod patterns;
 mod restart;
+mod tls;
 
 use crate::harness::{Broker, shared};
 use futures_lite::StreamExt;

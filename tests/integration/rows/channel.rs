@@ -61,7 +61,8 @@ fn h04_content_on_a_channel_never_opened() {
     // What is no content header at all is a broken frame before it is anything else.
     let mut c = client();
     c.send_frame(HEADER, 7, &[]);
-    c.expect_connection_error_like(501, "FRAME_ERROR");
+    let text = "FRAME_ERROR - type 2, all octets = <<>>: unknown_frame";
+    c.expect_connection_error(501, text, (0, 0));
 }
 
 #[test]
