@@ -37,6 +37,7 @@ pub(crate) fn open_broker(config: &Config) -> Result<Broker, String> {
         loopback_users: LoopbackUsers::only(config.login.loopback_users.iter().cloned()),
         passwords: config.login.passwords.clone(),
         max_message_size: config.limits.max_message_size,
+        interceptors: config.interceptors,
         paging: config.paging,
         event_vhost: config.event_vhost.clone(),
         vhost_defaults: config.vhost_defaults.clone(),

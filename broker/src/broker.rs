@@ -16,6 +16,7 @@ use crate::auth::{LoginThrottle, LoopbackUsers, PasswordRules};
 use crate::catalog::Catalog;
 use crate::held::Held;
 use crate::ids::{ConnectionId, ConsumerId};
+use crate::intercept::Interceptors;
 use crate::notices::Notices;
 use crate::pager::{Pager, PagingSettings};
 use crate::recovery;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub passwords: PasswordRules,
     /// Largest message body accepted, bytes.
     pub max_message_size: u64,
+    /// What is written on messages that come in.
+    pub interceptors: Interceptors,
     /// How often counters are sampled for rates and history, milliseconds.
     pub sample_interval_ms: u64,
     /// When a message counts as durable and may be confirmed. Definitions are always synced.

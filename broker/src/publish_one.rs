@@ -44,7 +44,13 @@ impl Broker {
         make_address(&mut address, exchange, routing_key);
         let mut routes = RouteCache::default();
         let route = Arc::clone(routes.resolve(vhost, session, &address)?);
-        let header = encode_content_header(body.len() as u64, properties);
+        let size = body.len() as u64;
+        let interceptors = self.settings().interceptors;
+        let header = if interceptors.is_empty() {
+            encode_content_header(size, properties)
+        } else {
+            interceptors.header(properties, size, &self.settings().node_name, turn.now_ms())
+        };
         // Read back, as headers decide over routes in the form they are stored in.
         let stored = parse_properties(header.get(12..).unwrap_or_default())?;
         let route = RouteCache::refine(vhost, session, &route, &stored)?;

@@ -101,6 +101,7 @@ impl Node {
             cluster_name: "test-cluster".to_owned(),
             loopback_users: LoopbackUsers::default(),
             passwords: PasswordRules::default(),
+            interceptors: Default::default(),
             max_message_size: 1024,
             limits: warren_broker::NodeLimits::default(),
             paging: PagingSettings::default(),

@@ -34,7 +34,7 @@ pub(crate) use tls::{AlternativeNameKind, CertificateLogin, TlsOptions, TlsVersi
 pub(crate) use value::{ListenAddress, Secret};
 use warren_broker::alarms::ResourceLimits;
 use warren_broker::auth::PasswordRules;
-use warren_broker::{Durability, PagingSettings};
+use warren_broker::{Durability, Interceptors, PagingSettings};
 use warren_mgmt_ui::HttpSettings;
 
 /// `PORT`, `HOST:PORT` or `[IPV6]:PORT`; `None` for anything else.
@@ -101,6 +101,8 @@ pub(crate) struct Config {
     pub(crate) given: Vec<(String, String)>,
     /// The vhost with the event exchange.
     pub(crate) event_vhost: Option<String>,
+    /// What is written on messages that come in.
+    pub(crate) interceptors: Interceptors,
     /// What new vhosts begin with.
     pub(crate) vhost_defaults: warren_broker::VhostDefaults,
 }
@@ -300,6 +302,7 @@ impl Default for Config {
             files: Vec::new(),
             given: Vec::new(),
             event_vhost: None,
+            interceptors: Interceptors::default(),
             vhost_defaults: warren_broker::VhostDefaults::default(),
         }
     }

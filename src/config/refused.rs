@@ -144,7 +144,10 @@ const REFUSED: &[(&str, &str)] = &[
         "trace_vhosts",
         "tracing is switched on while the node runs: warren ctl trace_on",
     ),
-    ("message_interceptors", "messages are not intercepted"),
+    (
+        "message_interceptors.outgoing",
+        "only incoming messages are intercepted",
+    ),
     (
         "event_exchange",
         "events are published in AMQP 0-9-1 to the vhost that event_exchange.vhost names",

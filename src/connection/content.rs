@@ -13,7 +13,7 @@ use warren_amqp::{
 };
 use warren_broker::arguments::parse_expiration;
 use warren_broker::message::{FLAG_BCC, FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
-use warren_broker::{REPLY_TO, Route};
+use warren_broker::{REPLY_TO, Route, Settings};
 
 use super::Connection;
 use super::channel::{Body, Content, Returned};
@@ -308,7 +308,9 @@ impl Connection {
         };
         let route = self.routes.resolve(vhost, session, incoming.address)?;
         let raw = incoming.header.get(12..).unwrap_or_default();
-        let (route, meta, rewritten) = match (raw, route.per_message()) {
+        let intercepted = !self.context.broker.settings().interceptors.is_empty();
+        let looked_at = route.per_message() || intercepted;
+        let (route, meta, rewritten) = match (raw, looked_at) {
             ([flags @ .., mode], false) if *flags == ONLY_DELIVERY_MODE => {
                 let meta = Meta {
                     flags: persistence(Some(*mode)),
@@ -320,9 +322,20 @@ impl Connection {
             _ => {
                 let properties = parse_properties(raw)?;
                 let reply = self.channels.get(&number).and_then(reply_queue_name);
-                let rewritten = rewrite(incoming, &properties, reply.as_deref())?;
+                let rewritten = rewrite(
+                    incoming,
+                    properties,
+                    reply.as_deref(),
+                    self.context.broker.settings(),
+                    self.turn.now_ms(),
+                )?;
                 let meta = meta_of(&properties)?;
-                let route = warren_broker::RouteCache::refine(vhost, session, route, &properties)?;
+                // An exchange that looks at headers sees what was written on the message.
+                let seen = match &rewritten {
+                    Some(header) => parse_properties(header.get(12..).unwrap_or_default())?,
+                    None => properties,
+                };
+                let route = warren_broker::RouteCache::refine(vhost, session, route, &seen)?;
                 check_user_id(&properties, &session.user)?;
                 (route, meta, rewritten)
             }
@@ -461,21 +474,28 @@ fn check_user_id(
     Err(ReplyError::precondition_failed(text))
 }
 
-/// The header when the broker must change it: the reply-to shortcut.
+/// The header when the broker must change it: the reply-to shortcut, and what it writes on
+/// every message (H-30).
 fn rewrite(
     incoming: &Incoming<'_>,
-    properties: &Properties<'_>,
+    properties: Properties<'_>,
     reply_queue: Option<&str>,
+    settings: &Settings,
+    now_ms: u64,
 ) -> Result<Option<Vec<u8>>, ReplyError> {
-    if properties.reply_to != Some(REPLY_TO.as_bytes()) {
-        return Ok(None);
+    let mut changed = properties;
+    if properties.reply_to == Some(REPLY_TO.as_bytes()) {
+        let Some(queue) = reply_queue else {
+            return Err(ReplyError::precondition_failed(
+                "fast reply consumer does not exist",
+            ));
+        };
+        changed.reply_to = Some(queue.as_bytes());
     }
-    let Some(queue) = reply_queue else {
-        return Err(ReplyError::precondition_failed(
-            "fast reply consumer does not exist",
-        ));
-    };
-    let mut changed = *properties;
-    changed.reply_to = Some(queue.as_bytes());
-    Ok(Some(encode_content_header(incoming.size, &changed)))
+    let interceptors = &settings.interceptors;
+    if !interceptors.is_empty() {
+        let header = interceptors.header(&changed, incoming.size, &settings.node_name, now_ms);
+        return Ok(Some(header));
+    }
+    Ok((changed != properties).then(|| encode_content_header(incoming.size, &changed)))
 }

@@ -25,6 +25,7 @@ fn settings() -> Settings {
         node_name: "n".to_owned(),
         cluster_name: "c".to_owned(),
         loopback_users: LoopbackUsers::default(),
+        interceptors: Default::default(),
         max_message_size: 1 << 20,
         sample_interval_ms: 5000,
         durability: warren_storage::Durability::default(),

@@ -217,6 +217,27 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "message_interceptors.incoming.set_header_timestamp.overwrite",
+        default: "(off)",
+        accepts: "`true` or `false`",
+        doc: "Messages get the header `timestamp_in_ms` and the property `timestamp` when they come \
+              in; whether in place of those they have.",
+        set: |d, _, v| put(&mut d.config.interceptors.timestamp, boolean(v).map(Some)),
+    },
+    Key {
+        name: "message_interceptors.incoming.set_header_routing_node.overwrite",
+        default: "(off)",
+        accepts: "`true` or `false`",
+        doc: "Messages get the header `x-routed-by`, the node's name, when they come in; whether in \
+              place of the one they have.",
+        set: |d, _, v| {
+            put(
+                &mut d.config.interceptors.routing_node,
+                boolean(v).map(Some),
+            )
+        },
+    },
+    Key {
         name: "handshake_timeout",
         default: "10000",
         accepts: "milliseconds, 1 to 4294967295",

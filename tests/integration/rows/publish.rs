@@ -543,3 +543,50 @@ fn h50_confirms_end_with_the_channel() {
     c.expect_nothing();
     assert_eq!(c.call(1, delete(&q)).message_count, 1);
 }
+
+#[test]
+fn h30_interceptors_write_on_every_message() {
+    let set = |what: &str, overwrite: bool| {
+        format!("message_interceptors.incoming.set_header_{what}.overwrite = {overwrite}")
+    };
+    let (timestamp, node) = (set("timestamp", false), set("routing_node", true));
+    let broker = Broker::start(&[&timestamp, &node]);
+    let mut c = broker.client();
+    c.call(1, declare("q"));
+    // An exchange of headers sees what was written.
+    let matches = queue::Bind {
+        arguments: table(&[
+            ("x-match", string("any-with-x")),
+            ("x-routed-by", AMQPValue::Void),
+        ]),
+        ..bind("q", "amq.headers", "")
+    };
+    c.call(1, matches);
+    let theirs = table(&[
+        ("x-routed-by", string("elsewhere")),
+        ("timestamp_in_ms", long(7)),
+    ]);
+    let large = "x".repeat(300_000);
+    for (properties, body) in [
+        (properties(), "plain"),
+        (properties().with_delivery_mode(2), large.as_str()),
+        (with_headers(theirs).with_timestamp(3), "theirs"),
+    ] {
+        c.publish_with(1, publish("amq.headers", ""), &properties, body.as_bytes());
+        let got = c.get_eventually("q");
+        assert_eq!(got.text(), body);
+        let headers = got.headers();
+        let AMQPValue::LongString(node) = field(&headers, "x-routed-by") else {
+            panic!("{headers:?}");
+        };
+        assert!(text(node).contains('@') && text(node) != "elsewhere");
+        let AMQPValue::LongLongInt(ms) = field(&headers, "timestamp_in_ms") else {
+            panic!("{headers:?}");
+        };
+        let seconds = got.properties().timestamp().expect("a timestamp");
+        match body {
+            "theirs" => assert_eq!((*ms, seconds), (7, 3)),
+            _ => assert_eq!(*ms as u64 / 1000, seconds),
+        }
+    }
+}
