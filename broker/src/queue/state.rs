@@ -10,6 +10,7 @@ mod length;
 mod loading;
 mod settings;
 mod settlement;
+mod single_active;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use warren_storage::Seq;
 
 pub use self::effects::Got;
 pub(crate) use self::effects::{Arrivals, Effects, Logged};
+use self::single_active::Served;
 use super::browse::{Glance, Seen};
 use super::consumers::{Consumer, Consumers};
 use super::entry::{Entry, ResidentLimits};
@@ -78,6 +80,8 @@ pub(crate) struct QueueState {
     auto_delete: bool,
     ready: Ready,
     consumers: Consumers,
+    /// Of a single-active quorum queue: who is served.
+    active: Option<ConsumerId>,
     unacked: usize,
     unacked_bytes: u64,
     /// Of the unacked messages, those whose bytes nobody keeps: how many, bytes of their bodies.
@@ -120,6 +124,7 @@ impl QueueState {
             auto_delete,
             ready,
             consumers: Consumers::default(),
+            active: None,
             unacked: 0,
             unacked_bytes: 0,
             unacked_away: (0, 0),
@@ -294,8 +299,13 @@ impl QueueState {
 
     /// Delivers ready messages to consumers that can take them; expires what stands behind them.
     pub(crate) fn dispatch(&mut self, now_ms: u64, fx: &mut Effects) {
-        let active = self.active_consumer();
+        let served = self.elect();
+        let active = match served {
+            Served::Only(consumer) => Some(consumer),
+            _ => None,
+        };
         while !self.paused
+            && served != Served::Nobody
             && self.ready.head_here()
             && self.consumers.begin(self.ready.len(), active)
         {
@@ -471,14 +481,5 @@ impl QueueState {
         let dying = self.dying.drain(..).filter(|(entry, _)| entry.logged());
         fx.settled.extend(dying.map(|(entry, _)| entry.seq));
         (n, self.consumers.clear())
-    }
-
-    /// The consumer served when the queue is single-active.
-    pub(crate) fn active_consumer(&self) -> Option<ConsumerId> {
-        if !self.settings.single_active_consumer {
-            return None;
-        }
-        // The oldest consumer of all; consumers are numbered by age.
-        self.consumers.iter().map(|consumer| consumer.info.id).min()
     }
 }

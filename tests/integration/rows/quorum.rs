@@ -279,3 +279,46 @@ fn p05_quorum_queues_store_everything() {
     assert_eq!(delivery_count(&got.headers()), Some(long(2)));
     assert_eq!(c.get_eventually("q").text(), "other");
 }
+
+#[test]
+fn q84_a_single_active_consumer_hands_over_to_one_of_higher_priority() {
+    let mut c = client();
+    for channel in [2, 3] {
+        c.open_channel(channel);
+    }
+    let q = unique("q84");
+    c.call(
+        1,
+        quorum(&q, &[("x-single-active-consumer", boolean(true))]),
+    );
+    let with_priority = |tag: &str, priority: i32| basic::Consume {
+        arguments: table(&[("x-priority", int(priority))]),
+        ..consume(&q, tag)
+    };
+    c.call(2, with_priority("low", 1));
+    c.put(&q, "first");
+    let first = c.expect_deliver(2);
+    assert_eq!(first.text(), "first");
+    c.call(3, with_priority("high", 5));
+    // The same priority or a lower one is no reason to hand over, and nothing is delivered to
+    // either while the active one holds something.
+    c.put(&q, "second");
+    c.expect_nothing();
+    c.send(2, ack(first.method.delivery_tag));
+    let second = c.expect_deliver(3);
+    assert_eq!(
+        (second.text(), &*second.method.consumer_tag.to_string()),
+        ("second", "high")
+    );
+    c.send(3, ack(second.method.delivery_tag));
+    // When it goes, the one that is left is active again.
+    c.call(3, cancel("high"));
+    c.put(&q, "third");
+    let third = c.expect_deliver(2);
+    c.send(2, ack(third.method.delivery_tag));
+    c.open_channel(4);
+    c.call(4, with_priority("equal", 1));
+    c.put(&q, "fourth");
+    assert_eq!(c.expect_deliver(2).text(), "fourth");
+    c.call(1, delete(&q));
+}
