@@ -10,7 +10,7 @@ use crate::dead_letter::{Death, DeathReason, dead_letter_header, extra_keys, is_
 use crate::message::{Chunk, FLAG_BCC, FLAG_EXPIRES, Message, Meta};
 use crate::notices::{Happening, Passing};
 use crate::publish::{lasting as lasting_meta, paged_only, record};
-use crate::queue::{Logged, Queue};
+use crate::queue::{DeadLetter, Logged, Queue};
 use crate::route::{Found, lookup};
 use crate::stats::add;
 use crate::turn::{Dead, Turn};
@@ -65,80 +65,88 @@ impl Broker {
         self.finish(turn);
     }
 
-    /// Publishes a dead message to its queue's dead-letter exchange, then settles it. The new
-    /// copies go to the log before the settlement: a crash in between duplicates, never loses.
+    /// Sends a dead message on, then settles it; one that finds no place may stay in its queue.
     fn dead_letter(&self, dead: Dead, turn: &mut Turn) {
         let Dead {
             queue,
             entry,
             reason,
         } = dead;
-        let message = &entry.message;
-        self.count_dead(reason);
         if let Some(target) = queue.dead_letter()
             && let Some(vhost) = self.vhost(&queue.definition().vhost)
         {
-            let (exchange, key) = (target.exchange.as_str(), target.routing_key.as_deref());
-            let death = Death {
-                queue: queue.name(),
-                reason,
-                time: turn.now_ms() / 1000,
-                exchange: message.exchange(),
-                routing_key: message.routing_key(),
-                has_dead_letter_key: key.is_some(),
+            let from = (&*queue, &*target);
+            let Some(went_to) = self.send_on(&vhost, from, &entry.message, reason, turn) else {
+                return queue.retain(entry, reason, turn);
             };
-            let exists = exchange.is_empty() || vhost.exchange(exchange).is_ok();
-            let mut went_to = Vec::new();
-            if let (true, Ok(header)) = (exists, dead_letter_header(message.header(), &death)) {
-                let mut found = dead_targets(&vhost, exchange, key, message, &header);
-                let key = key.unwrap_or(message.routing_key());
-                let n = found.targets.len();
-                found
-                    .targets
-                    .retain(|target| !is_cycle(&header, target.name()));
-                if found.targets.len() < n {
-                    tracing::warn!(
-                        queue = queue.name(),
-                        vhost = %vhost.name(),
-                        "a dead message was dropped: it would go round in a circle"
-                    );
-                }
-                let meta = message.meta();
-                let meta = Meta {
-                    flags: meta.flags & !(FLAG_EXPIRES | FLAG_BCC),
-                    expiration_ms: 0,
-                    ..meta
-                };
-                let mut address = Vec::new();
-                make_address(&mut address, exchange, key);
-                let chunk = Chunk::single(&address, &header, message.body(), meta, turn.now_ms());
-                self.enqueue_single(&chunk, &found, turn);
-                went_to = found.targets;
-            }
-            let died_in = (queue.id(), queue.name());
-            let first = went_to.first().map(|target| target.name());
-            let lately = &vhost.stats().dead;
-            lately.note(died_in, reason, first, turn.now_ms());
-            if vhost.watched() {
-                let name = |queue: &Arc<Queue>| queue.name().to_owned();
-                let to: Vec<String> = went_to.iter().map(name).collect();
-                let died = || Happening::Died(name(&queue), reason.as_str(), to.clone());
-                let passing = Passing {
-                    exchange: message.exchange(),
-                    routing_key: message.routing_key(),
-                    body: message.body(),
-                    client: None,
-                };
-                vhost.viewers().see(passing, died);
-            }
+            tell_of_death(&vhost, &queue, (&entry.message, reason), &went_to, turn);
         }
+        self.count_dead(&queue, reason);
         if entry.logged() {
             turn.log.settle(queue.id(), entry.seq);
         }
     }
 
-    fn count_dead(&self, reason: DeathReason) {
-        let dead = &self.stats().dead_lettered;
+    /// Publishes a dead message to its queue's dead-letter exchange and says where it went. The new
+    /// copies go to the log before it is settled: a crash in between duplicates, never loses. `None`
+    /// when there is no place for it, or one that is full, and the queue wants it to arrive (row
+    ///
+    fn send_on(
+        &self,
+        vhost: &Vhost,
+        (queue, target): (&Queue, &DeadLetter),
+        message: &Message,
+        reason: DeathReason,
+        turn: &mut Turn,
+    ) -> Option<Vec<Arc<Queue>>> {
+        let (exchange, key) = (target.exchange.as_str(), target.routing_key.as_deref());
+        let dropped = (!target.at_least_once).then(Vec::new);
+        if !exchange.is_empty() && vhost.exchange(exchange).is_err() {
+            return dropped;
+        }
+        let death = Death {
+            queue: queue.name(),
+            reason,
+            time: turn.now_ms() / 1000,
+            exchange: message.exchange(),
+            routing_key: message.routing_key(),
+            has_dead_letter_key: key.is_some(),
+        };
+        let Ok(header) = dead_letter_header(message.header(), &death) else {
+            return Some(Vec::new());
+        };
+        let mut found = dead_targets(vhost, exchange, key, message, &header);
+        let n = found.targets.len();
+        found
+            .targets
+            .retain(|target| !is_cycle(&header, target.name()));
+        let in_circle = found.targets.len() < n;
+        if target.at_least_once && !has_place(&found, message) {
+            return None;
+        }
+        if in_circle {
+            tracing::warn!(
+                queue = queue.name(),
+                vhost = %vhost.name(),
+                "a dead message was dropped: it would go round in a circle"
+            );
+        }
+        let meta = message.meta();
+        let meta = Meta {
+            flags: meta.flags & !(FLAG_EXPIRES | FLAG_BCC),
+            expiration_ms: 0,
+            ..meta
+        };
+        let mut address = Vec::new();
+        make_address(&mut address, exchange, key.unwrap_or(message.routing_key()));
+        let chunk = Chunk::single(&address, &header, message.body(), meta, turn.now_ms());
+        let taken = self.enqueue_single(&chunk, &found, turn);
+        (taken || !target.at_least_once).then_some(found.targets)
+    }
+
+    fn count_dead(&self, queue: &Queue, reason: DeathReason) {
+        let surely = queue.dead_letter().is_some_and(|to| to.at_least_once);
+        let dead = &self.stats().dead_lettered[usize::from(surely)];
         let counter = match reason {
             DeathReason::Expired => &dead.expired,
             DeathReason::Rejected => &dead.rejected,
@@ -148,8 +156,14 @@ impl Broker {
         add(counter, 1);
     }
 
-    /// Brings the one message of `chunk` everywhere it goes, logged where it must be.
-    pub(crate) fn enqueue_single(&self, chunk: &Arc<Chunk>, found: &Found, turn: &mut Turn) {
+    /// Brings the one message of `chunk` everywhere it goes, logged where it must be. False when a
+    /// queue refused it.
+    pub(crate) fn enqueue_single(
+        &self,
+        chunk: &Arc<Chunk>,
+        found: &Found,
+        turn: &mut Turn,
+    ) -> bool {
         for history in &found.histories {
             history.remember(chunk, 0, 1);
         }
@@ -183,7 +197,43 @@ impl Broker {
             let logged = if in_log { logged } else { Logged::None };
             queue.enqueue(chunk, &[(0, 1)], seq, logged, turn, &mut rejected);
         }
+        rejected.is_empty()
     }
+}
+
+/// Tells those who look on of a death.
+fn tell_of_death(
+    vhost: &Vhost,
+    queue: &Arc<Queue>,
+    (message, reason): (&Message, DeathReason),
+    went_to: &[Arc<Queue>],
+    turn: &Turn,
+) {
+    let died_in = (queue.id(), queue.name());
+    let first = went_to.first().map(|target| target.name());
+    let lately = &vhost.stats().dead;
+    lately.note(died_in, reason, first, turn.now_ms());
+    if !vhost.watched() {
+        return;
+    }
+    let name = |queue: &Arc<Queue>| queue.name().to_owned();
+    let to: Vec<String> = went_to.iter().map(name).collect();
+    let died = || Happening::Died(name(queue), reason.as_str(), to.clone());
+    let passing = Passing {
+        exchange: message.exchange(),
+        routing_key: message.routing_key(),
+        body: message.body(),
+        client: None,
+    };
+    vhost.viewers().see(passing, died);
+}
+
+/// Whether there is a queue for a dead message, and none that would refuse it: one that has it
+/// already would get it again with each attempt.
+fn has_place(found: &Found, message: &Message) -> bool {
+    let bytes = message.body_len() as u64;
+    let mut targets = found.targets.iter();
+    !found.targets.is_empty() && !targets.any(|target| target.would_refuse(bytes))
 }
 
 /// Where a dead message goes: by the dead-letter key if there is one, else by its own keys, CC and

@@ -117,6 +117,16 @@ pub struct QueueArguments {
     pub consumer_timeout_ms: Option<u64>,
 }
 
+impl QueueArguments {
+    /// Whether dead letters that find no place are kept and tried again (row Q-67).
+    pub(crate) fn dead_letters_at_least_once(&self) -> bool {
+        self.queue_type == QueueType::Quorum
+            && self.dead_letter_exchange.is_some()
+            && self.dead_letter_strategy == DeadLetterStrategy::AtLeastOnce
+            && self.overflow == Overflow::RejectPublish
+    }
+}
+
 /// Parses the arguments of a queue that is about to be created. A redeclare of an existing queue
 /// is [compared](super::check_queue_equivalent) instead, and its arguments not looked at further.
 ///

@@ -7,6 +7,7 @@ use warren_storage::Seq;
 
 use super::state::{Arrivals, Depth, Got, Logged};
 use super::{ConsumeRefused, Consumer, DeleteRefused, Entry, HeadWaiter, Queue};
+use crate::dead_letter::DeathReason;
 use crate::delay::DelayStore;
 use crate::ids::ConsumerId;
 use crate::message::{Chunk, Message};
@@ -138,6 +139,16 @@ impl Queue {
         self.enter(turn, |state, now, fx| {
             state.rejected(consumer, entries, now, fx)
         });
+    }
+
+    /// A dead letter found no place: it stays here and is tried again.
+    pub(crate) fn retain(self: &Arc<Self>, entry: Entry, reason: DeathReason, turn: &mut Turn) {
+        self.enter(turn, |state, now, fx| state.retain(entry, reason, now, fx));
+    }
+
+    /// Whether it would refuse a message with a body of so many bytes.
+    pub(crate) fn would_refuse(&self, bytes: u64) -> bool {
+        self.state.lock().would_refuse(bytes)
     }
 
     /// These deliveries come back to their places.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use warren_amqp::FieldTable;
 
-use super::Queue;
-use crate::arguments::QueueArguments;
+use super::{Queue, QueueDefinition};
+use crate::arguments::{DeadLetterStrategy, QueueArguments};
 use crate::policy::AppliedPolicy;
 use crate::turn::Turn;
 
@@ -19,6 +19,8 @@ pub struct DeadLetter {
     pub exchange: String,
     /// The routing key; without one a message keeps its own.
     pub routing_key: Option<String>,
+    /// What finds no place is kept and tried again.
+    pub at_least_once: bool,
 }
 
 impl DeadLetter {
@@ -28,6 +30,7 @@ impl DeadLetter {
         Some(Arc::new(Self {
             exchange,
             routing_key,
+            at_least_once: settings.dead_letters_at_least_once(),
         }))
     }
 }
@@ -95,6 +98,7 @@ impl Queue {
         policy: Option<Arc<AppliedPolicy>>,
         turn: &mut Turn,
     ) {
+        warn_of_fallback(self.definition(), &settings);
         let mut configuration = self.configuration.write();
         configuration.policy = policy;
         configuration.dead_letter = DeadLetter::of(&settings);
@@ -103,5 +107,19 @@ impl Queue {
         self.enter(turn, |state, now, fx| {
             state.apply_settings(settings, now, fx);
         });
+    }
+}
+
+/// Says so when dead letters are less safe than was asked for (row Q-67).
+pub(super) fn warn_of_fallback(definition: &QueueDefinition, settings: &QueueArguments) {
+    if settings.dead_letter_strategy == DeadLetterStrategy::AtLeastOnce
+        && !settings.dead_letters_at_least_once()
+    {
+        tracing::warn!(
+            queue = definition.name,
+            vhost = %definition.vhost,
+            "dead letters go at most once: at-least-once needs a quorum queue with \
+             dead-letter-exchange and overflow reject-publish"
+        );
     }
 }

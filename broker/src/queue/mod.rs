@@ -145,6 +145,7 @@ impl Queue {
         (stats, pager): (&Arc<VhostStats>, &Arc<Pager>),
     ) -> Arc<Self> {
         let configuration = RwLock::new(Configuration::new(arguments, &settings));
+        configuration::warn_of_fallback(&definition, &settings);
         let kind = settings.queue_type;
         let state = QueueState::new(settings, definition.auto_delete, now_ms);
         Arc::new(Self {

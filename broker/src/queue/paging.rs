@@ -33,9 +33,12 @@ impl Queue {
     /// Takes in what a restart found in the log. Where priorities count, the messages come with
     /// [`recover_levels`](Self::recover_levels).
     pub(crate) fn recover(&self, found: &RecoveredQueue) {
-        self.state.lock().recover(found);
-        self.recovered.fetch_add(found.messages, Ordering::Relaxed);
-        self.vhost_stats.depth_changed(found.messages as i64, 0);
+        let mut state = self.state.lock();
+        state.recover(found);
+        let ready = state.depth().ready;
+        drop(state);
+        self.recovered.fetch_add(ready as u64, Ordering::Relaxed);
+        self.vhost_stats.depth_changed(ready as i64, 0);
     }
 
     /// Takes in messages a restart found in the log, of these levels.

@@ -8,6 +8,7 @@ mod effects;
 mod expiry;
 mod length;
 mod loading;
+mod retained;
 mod settings;
 mod settlement;
 mod single_active;
@@ -20,6 +21,7 @@ use warren_storage::Seq;
 
 pub use self::effects::Got;
 pub(crate) use self::effects::{Arrivals, Effects, Logged};
+use self::retained::Retained;
 use self::single_active::Served;
 use super::browse::{Glance, Seen};
 use super::consumers::{Consumer, Consumers};
@@ -54,11 +56,25 @@ pub struct Depth {
     pub unacked_paged: usize,
     /// Bytes of their bodies.
     pub unacked_paged_bytes: u64,
+    /// Dead letters that found no place yet.
+    pub retained: usize,
+    /// Bytes of their bodies.
+    pub retained_bytes: u64,
     /// Consumers.
     pub consumers: usize,
 }
 
 impl Depth {
+    /// All messages.
+    pub fn messages(&self) -> usize {
+        self.ready + self.unacked + self.retained
+    }
+
+    /// Bytes of their bodies.
+    pub fn bytes(&self) -> u64 {
+        self.ready_bytes + self.unacked_bytes + self.retained_bytes
+    }
+
     /// Messages in memory.
     pub fn ram(&self) -> usize {
         self.ready + self.unacked - self.paged - self.unacked_paged
@@ -102,6 +118,8 @@ pub(crate) struct QueueState {
     limits: ResidentLimits,
     /// Dead letters whose bytes must be loaded first, in order.
     dying: VecDeque<(Entry, DeathReason)>,
+    /// Dead letters that found no place yet.
+    retained: Retained,
     /// The pager has been told, and has not looked here yet or is at it.
     loading: bool,
     /// To be told when the head is here.
@@ -140,6 +158,7 @@ impl QueueState {
                 bytes: usize::MAX,
             },
             dying: VecDeque::new(),
+            retained: Retained::default(),
             loading: false,
             waiting: Vec::new(),
             redelivered_up_to: 0,
@@ -187,6 +206,8 @@ impl QueueState {
             paged_bytes: self.ready.away_bytes(),
             unacked_paged: self.unacked_away.0.min(self.unacked),
             unacked_paged_bytes: self.unacked_away.1,
+            retained: self.retained.len(),
+            retained_bytes: self.retained.bytes(),
             consumers: self.consumers.len(),
         }
     }
@@ -478,8 +499,10 @@ impl QueueState {
     pub(crate) fn delete(&mut self, fx: &mut Effects) -> (usize, Vec<Consumer>) {
         self.deleted = true;
         let n = self.purge(fx);
-        let dying = self.dying.drain(..).filter(|(entry, _)| entry.logged());
-        fx.settled.extend(dying.map(|(entry, _)| entry.seq));
+        let dying = self.dying.drain(..).map(|(entry, _)| entry);
+        let dead = dying.chain(self.retained.drain());
+        let logged = dead.filter(|entry| entry.logged());
+        fx.settled.extend(logged.map(|entry| entry.seq));
         (n, self.consumers.clear())
     }
 }

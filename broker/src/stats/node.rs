@@ -73,8 +73,8 @@ struct Vhosts {
 pub struct NodeStats {
     /// Comings and goings.
     pub churn: Churn,
-    /// Messages that died.
-    pub dead_lettered: DeadLettered,
+    /// Messages that died, of queues that dead-letter at most once, and at least once.
+    pub dead_lettered: [DeadLettered; 2],
     /// Sizes of published messages.
     pub sizes: SizeHistogram,
     pub(crate) received_confirm: AtomicU64,
@@ -90,7 +90,7 @@ impl NodeStats {
     pub(crate) fn new(sampler: &Arc<Sampler>) -> Arc<Self> {
         Arc::new(Self {
             churn: Churn::default(),
-            dead_lettered: DeadLettered::default(),
+            dead_lettered: Default::default(),
             sizes: SizeHistogram::default(),
             received_confirm: AtomicU64::new(0),
             routed: AtomicU64::new(0),

@@ -147,7 +147,8 @@ fn whole_node(ctx: &Context, listing: &Listing, answer: &mut Object) {
     answer.put("churn_rates", churn(stats, listing));
     let (ready, unacked) = stats.depth();
     let mut lengths = Object::new();
-    super::vhosts::put_lengths(&mut lengths, stats, listing.windows.lengths, ready, unacked);
+    let all = [ready, unacked, ready + unacked];
+    super::vhosts::put_lengths(&mut lengths, stats, listing.windows.lengths, all);
     answer.put("queue_totals", lengths);
     answer.put("object_totals", objects);
     answer.put("statistics_db_event_queue", 0u64);

@@ -139,7 +139,7 @@ impl QueueRow {
 
     fn totals(&self, object: &mut Object) {
         let depth = self.depth();
-        object.put("messages", depth.ready + depth.unacked);
+        object.put("messages", depth.messages());
         object.put("messages_ready", depth.ready);
         object.put("messages_unacknowledged", depth.unacked);
     }
@@ -152,11 +152,11 @@ impl QueueRow {
         object.put("consumer_capacity", capacity);
         object.put("consumer_utilisation", capacity);
         object.put("memory", memory(depth));
-        let bytes = depth.ready_bytes + depth.unacked_bytes;
-        object.put("message_bytes", bytes);
+        object.put("message_bytes", depth.bytes());
         object.put("message_bytes_ready", depth.ready_bytes);
         object.put("message_bytes_unacknowledged", depth.unacked_bytes);
         object.put("message_bytes_ram", depth.ram_bytes());
+        let bytes = depth.ready_bytes + depth.unacked_bytes;
         object.put("message_bytes_paged_out", bytes - depth.ram_bytes());
         object.put("messages_ram", depth.ram());
         object.put("messages_ready_ram", depth.ready - depth.paged);
@@ -207,14 +207,8 @@ impl QueueRow {
 
     fn lengths(&self, object: &mut Object, listing: &Listing) {
         let depth = self.depth();
-        let (ready, unacked) = (depth.ready as u64, depth.unacked as u64);
-        super::vhosts::put_lengths(
-            object,
-            &*self.queue,
-            listing.windows.lengths,
-            ready,
-            unacked,
-        );
+        let lengths = [depth.ready, depth.unacked, depth.messages()].map(|n| n as u64);
+        super::vhosts::put_lengths(object, &*self.queue, listing.windows.lengths, lengths);
     }
 
     /// Whether it could deliver right now: it is not measured over time.
@@ -240,9 +234,8 @@ impl QueueRow {
         object.put("exclusive_consumer_tag", exclusive);
         if queue_type(&self.queue) == "quorum" {
             object.put("single_active_consumer_ctag", active.clone());
-            // Dead letters are on their way in no queue of their own.
-            object.put("messages_dlx", 0u64);
-            object.put("message_bytes_dlx", 0u64);
+            object.put("messages_dlx", self.depth().retained);
+            object.put("message_bytes_dlx", self.depth().retained_bytes);
         }
         object.put("single_active_consumer_tag", active);
         let owner = self.queue.definition().owner;
@@ -345,14 +338,12 @@ impl Row for QueueRow {
             "vhost" => Some(Key::Text(definition.vhost.to_string())),
             "type" => Some(Key::Text(queue_type(&self.queue).to_owned())),
             "paused" => word(self.queue.paused()),
-            "messages" => number(self.depth().ready + self.depth().unacked),
+            "messages" => number(self.depth().messages()),
             "messages_ready" => number(self.depth().ready),
             "messages_unacknowledged" => number(self.depth().unacked),
             "consumers" => number(self.depth().consumers),
             "memory" => Some(Key::Number(memory(self.depth()) as f64)),
-            "message_bytes" => Some(Key::Number(
-                (self.depth().ready_bytes + self.depth().unacked_bytes) as f64,
-            )),
+            "message_bytes" => Some(Key::Number(self.depth().bytes() as f64)),
             _ => self.message_stats_key(path.strip_prefix("message_stats.")?),
         }
     }

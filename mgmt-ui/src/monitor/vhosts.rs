@@ -114,7 +114,8 @@ fn put_stats(object: &mut Object, vhost: &Vhost, listing: &Listing) {
         object.put("message_stats", stats);
     }
     let (ready, unacked) = (stats.ready(), stats.unacked());
-    put_lengths(object, stats, listing.windows.lengths, ready, unacked);
+    let lengths = [ready, unacked, ready + unacked];
+    put_lengths(object, stats, listing.windows.lengths, lengths);
     let octets = &stats.octets;
     let numbers = [
         ("recv_oct", octets.received.load(Relaxed)),
@@ -128,15 +129,14 @@ pub(super) fn put_lengths(
     object: &mut Object,
     sampled: &dyn Sampled,
     window: Option<Window>,
-    ready: u64,
-    unacked: u64,
+    [ready, unacked, all]: [u64; 3],
 ) {
     let [ready_rate, unacked_rate] = sampled.track().rates([EVENTS, EVENTS + 1]);
     let history = window.map(|window| sampled.track().history(sampled, window));
     let sum = history
         .as_ref()
         .map(|history| history.sum(EVENTS, EVENTS + 1));
-    object.put("messages", ready + unacked);
+    object.put("messages", all);
     let sum = sum.as_ref().map(|sum| (sum, 0));
     object.put("messages_details", details(ready_rate + unacked_rate, sum));
     let column = |index| history.as_ref().map(|history| (history, index));

@@ -157,18 +157,34 @@ fn global(ctx: &Context, text: &mut Text) {
 }
 
 fn dead_letters(ctx: &Context, text: &mut Text) {
-    let dead = &ctx.broker.stats().dead_lettered;
-    let strategy = ("dead_letter_strategy", "at_most_once");
-    for (reason, counter) in [
-        ("expired", &dead.expired),
-        ("rejected", &dead.rejected),
-        ("maxlen", &dead.maxlen),
-        ("delivery_limit", &dead.delivery_limit),
-    ] {
+    let strategies = [
+        [QUEUE_TYPE, ("dead_letter_strategy", "at_most_once")],
+        [
+            ("queue_type", "rabbit_quorum_queue"),
+            ("dead_letter_strategy", "at_least_once"),
+        ],
+    ];
+    let dead = ctx.broker.stats().dead_lettered.each_ref().map(|dead| {
+        [
+            ("expired", dead.expired.load(Relaxed)),
+            ("rejected", dead.rejected.load(Relaxed)),
+            ("maxlen", dead.maxlen.load(Relaxed)),
+            ("delivery_limit", dead.delivery_limit.load(Relaxed)),
+        ]
+    });
+    for (index, (reason, _)) in dead[0].iter().enumerate() {
         let name = format!("global_messages_dead_lettered_{reason}_total");
         let help = "Messages handed to a dead-letter exchange";
-        text.counter(&name, help, &[QUEUE_TYPE, strategy], counter.load(Relaxed));
+        text.family(Kind::Counter, &name, help);
+        for (labels, dead) in strategies.iter().zip(&dead) {
+            text.sample(&name, labels, dead[index].1);
+        }
     }
+    // Those of the surer strategy are counted when they have arrived.
+    let arrived = dead[1].iter().map(|(_, n)| n).sum();
+    let name = "global_messages_dead_lettered_confirmed_total";
+    let help = "Dead letters that have arrived for sure";
+    text.counter(name, help, &strategies[1], arrived);
 }
 
 fn sizes(ctx: &Context, text: &mut Text) {

@@ -440,11 +440,11 @@ fn queues(ctx: &Context, scope: &Scope) -> Vec<Numbers<2>> {
             let gauges = [
                 depth.ready as u64,
                 depth.unacked as u64,
-                (depth.ready + depth.unacked) as u64,
+                depth.messages() as u64,
                 depth.consumers as u64,
                 depth.ready_bytes,
                 depth.unacked_bytes,
-                depth.ready_bytes + depth.unacked_bytes,
+                depth.bytes(),
                 (depth.ready - depth.paged) as u64,
                 (depth.unacked - depth.unacked_paged) as u64,
                 depth.ram() as u64,

@@ -106,7 +106,8 @@ const DASHBOARDS: &str = "rabbitmq_queues rabbitmq_queue_messages_ready \
 const GLOBAL: &str = "received received_confirm routed confirmed unroutable_dropped \
     unroutable_returned delivered delivered_consume_auto_ack delivered_consume_manual_ack \
     delivered_get_auto_ack delivered_get_manual_ack get_empty redelivered acknowledged \
-    dead_lettered_expired dead_lettered_rejected dead_lettered_maxlen dead_lettered_delivery_limit";
+    dead_lettered_expired dead_lettered_rejected dead_lettered_maxlen dead_lettered_delivery_limit \
+    dead_lettered_confirmed";
 
 #[tokio::test]
 async fn o32_o33_everything_the_dashboards_ask_for_is_there() {

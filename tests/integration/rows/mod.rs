@@ -4,6 +4,7 @@
 mod ack_timeout;
 mod acks;
 mod alarms;
+mod at_least_once;
 mod bindings;
 mod channel;
 mod connection;

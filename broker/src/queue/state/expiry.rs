@@ -24,6 +24,7 @@ impl QueueState {
     }
 
     pub(super) fn expire_messages(&mut self, now_ms: u64, fx: &mut Effects) {
+        self.retry_retained(now_ms);
         // The rest comes with the timer, which is due at once: others get a turn in between.
         for _ in 0..EXPIRED_AT_ONCE {
             let Some(entry) = self.ready.pop_expired(now_ms) else {
@@ -61,14 +62,15 @@ impl QueueState {
 
     /// Notes the next deadline for the timers when it moved.
     pub(super) fn plan_deadline(&mut self, fx: &mut Effects) {
-        if self.deleted || !self.timed && self.settings.expires_ms.is_none() {
+        let retry_at = self.retained.retry_at();
+        let timed = self.timed || self.settings.expires_ms.is_some() || retry_at.is_some();
+        if self.deleted || !timed {
             return;
         }
-        let next = [self.ready.next_deadline(), self.queue_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
-        let Some(next) = next else { return };
+        let deadlines = [self.ready.next_deadline(), self.queue_deadline(), retry_at];
+        let Some(next) = deadlines.into_iter().flatten().min() else {
+            return;
+        };
         // A timer already set for earlier will plan again when it fires.
         if self.scheduled.is_none_or(|scheduled| next < scheduled) {
             self.scheduled = Some(next);

@@ -11,10 +11,10 @@ impl QueueState {
         let exceeds = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value > limit);
         exceeds(
             self.settings.max_length,
-            (self.ready.len() + messages) as u64,
+            (self.ready.len() + self.retained.len() + messages) as u64,
         ) || exceeds(
             self.settings.max_length_bytes,
-            self.ready.body_bytes() + bytes,
+            self.ready.body_bytes() + self.retained.bytes() + bytes,
         )
     }
 

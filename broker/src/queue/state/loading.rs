@@ -32,9 +32,10 @@ impl QueueState {
         self.ready.recover_bytes(found.bytes);
         self.redelivered_up_to = found.delivered_up_to.unwrap_or(0);
         self.delivered_logged = self.delivered_logged.max(self.redelivered_up_to);
-        let count = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
-        let counts = found.counts.iter().map(|(seq, n)| (*seq, count(*n)));
+        let counts = found.counts.iter();
+        let counts = counts.filter_map(|(seq, n)| Some((*seq, u16::try_from(*n).ok()?)));
         self.delivery_counts = counts.collect();
+        self.recover_retained(found);
         // What expires by its own is known once it is loaded.
         self.timed |= self.settings.message_ttl_ms.is_some();
     }

@@ -30,6 +30,7 @@ impl QueueState {
         if self.settings.expires_ms != old.expires_ms {
             self.last_used_ms = now_ms;
         }
+        self.retained.retry_now(now_ms);
         if self.settings.overflow == Overflow::DropHead {
             self.drop_head(fx);
         }
