@@ -23,7 +23,7 @@ use crate::vhost::Vhost;
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// Routes remembered per connection; beyond it the memory starts over.
-const ROUTES_MAX: usize = 4096;
+const ROUTES_MAX: usize = 16 * 1024;
 
 /// Target queues of all remembered routes together.
 const TARGETS_MAX: usize = 64 * 1024;

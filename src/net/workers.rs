@@ -26,8 +26,9 @@ const CROWDED: f64 = 0.85;
 /// How much busier than another it must be for anything to move.
 const GAP: f64 = 0.3;
 
-/// The part of a worker's work from which on a connection counts.
-const ACTIVE: f64 = 0.02;
+/// The part of a worker's work that two connections at most may leave to the others, for anything
+/// to move.
+const OTHERS: f64 = 0.1;
 
 /// Ticks without a move after one: what it has changed must show first.
 const SETTLING_TICKS: u32 = 3;
@@ -222,9 +223,14 @@ fn plan(busy: &[f64], loads: &[Load]) -> Option<(Vec<usize>, usize)> {
     }
     let here = || (0..loads.len()).filter(|index| loads[*index].worker == from);
     let total: u64 = here().map(|index| loads[index].work_ns).sum();
-    let counts = |index: &usize| loads[*index].work_ns as f64 > total as f64 * ACTIVE;
-    let active: Vec<usize> = here().filter(counts).collect();
-    if active.len() <= 2 {
+    let mut active: Vec<usize> = here().filter(|index| loads[*index].work_ns > 0).collect();
+    active.sort_by_key(|index| std::cmp::Reverse(loads[*index].work_ns));
+    let others: u64 = active
+        .iter()
+        .skip(2)
+        .map(|index| loads[*index].work_ns)
+        .sum();
+    if (others as f64) < total as f64 * OTHERS {
         return None;
     }
     let wanted = (total as f64 * gap / busy[from] / 2.0) as u64;
@@ -311,7 +317,7 @@ mod tests {
         let pair = [(600, 7), (400, 7)];
         assert_eq!(plan(&[1.0, 0.0], &loads(&pair)), None);
         // Whoever does next to nothing does not count.
-        let with_idlers = [(600, 7), (400, 7), (0, 0), (3, 0), (9, 8)];
+        let with_idlers = [(600, 7), (400, 7), (0, 0), (30, 0), (9, 8)];
         assert_eq!(plan(&[1.0, 0.0], &loads(&with_idlers)), None);
         let two_pairs = [(600, 7), (500, 8), (400, 7), (500, 8)];
         let (mut moving, to) = plan(&[1.0, 0.0], &loads(&two_pairs)).unwrap();
@@ -336,11 +342,11 @@ mod tests {
 
     #[test]
     fn as_much_moves_as_evens_the_loads() {
-        let unequal = [(900, 1), (50, 2), (30, 3), (20, 4)];
+        let unequal = [(700, 1), (200, 2), (150, 3), (50, 4)];
         let (mut moving, _) = plan(&[1.0, 0.0], &loads(&unequal)).unwrap();
         moving.sort_unstable();
-        // The giant stays, it would only change places; who matters beside it goes.
-        assert_eq!(moving, [1, 2]);
+        // The giant stays, it would only change places; the others go.
+        assert_eq!(moving, [1, 2, 3]);
     }
 
     #[test]
