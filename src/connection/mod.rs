@@ -29,7 +29,7 @@ pub(crate) mod unacked;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use warren_amqp::frame::{self, Frame, FrameKind};
@@ -50,6 +50,10 @@ use crate::clock;
 use crate::net::outbox::{Outbox, Signals};
 use crate::server::Context;
 use crate::tls::Secured;
+
+/// What was read is handled for so long; then the other connections of the worker get a turn. A
+/// read may hold some thousand commands, and each may take its time.
+const TURN_MAX: Duration = Duration::from_millis(4);
 
 /// Where a connection is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +132,8 @@ pub(crate) struct Connection {
     drop_at: Option<Instant>,
     /// The input cannot be followed any more: whatever comes is discarded.
     deaf: bool,
+    /// The turn was over before all that was read was handled.
+    cut_short: bool,
     /// Why it ended, for the log.
     ended: Option<String>,
     registered: bool,
@@ -249,6 +255,7 @@ impl Connection {
             parked: None,
             drop_at: None,
             deaf: false,
+            cut_short: false,
             ended: None,
             registered: false,
             slot: None,
@@ -323,6 +330,11 @@ impl Connection {
         self.blocked || self.parked.is_some()
     }
 
+    /// Whether whole frames were left for another turn.
+    pub(crate) fn left_input(&self) -> bool {
+        self.cut_short || self.is_paused()
+    }
+
     /// Whether replies are held back until something is durable.
     pub(crate) fn holds_replies(&self) -> bool {
         !self.durable()
@@ -388,7 +400,11 @@ impl Connection {
                 }
             }
         }
-        while self.phase != Phase::Closed && !self.deaf && !self.is_paused() {
+        let (began, mut frames) = (Instant::now(), 0_u32);
+        self.cut_short = false;
+        while self.phase != Phase::Closed && !self.deaf && !self.left_input() {
+            frames += 1;
+            self.cut_short = frames.is_multiple_of(32) && began.elapsed() > TURN_MAX;
             match frame::split(&input[at..], self.frame_max) {
                 Ok(Some((frame, used))) => {
                     at += used;

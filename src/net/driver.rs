@@ -81,7 +81,7 @@ pub(crate) struct Driver<S> {
     seat: Arc<Seat>,
     /// What was read and not handled: the beginning of a frame, or more when `stalled`.
     partial: Vec<u8>,
-    /// The connection stopped handling input for a while: whole frames may wait in `partial`.
+    /// Input was left for a while: whole frames may wait in `partial`.
     stalled: bool,
     writing: WriteBuf,
     /// How quickly the client answers; while it logs in.
@@ -356,7 +356,7 @@ impl<S: Transport> Driver<S> {
     }
 
     fn keep(&mut self, rest: &[u8]) {
-        self.stalled = self.connection.is_paused();
+        self.stalled = self.connection.left_input();
         self.partial.clear();
         self.partial.extend_from_slice(rest);
         if self.partial.is_empty() && self.partial.capacity() > 4096 {
