@@ -84,6 +84,7 @@ fn example(name: &'static str) -> (&'static str, &'static str, Settings) {
         "default_user_tags.<tag>" => alone("default_user_tags.monitoring", "true"),
         "loopback_users.<user>" => alone("loopback_users.guest", "false"),
         "auth_mechanisms.<n>" => alone("auth_mechanisms.1", "PLAIN"),
+        name if name.starts_with("message_interceptors") => alone(name, "true"),
         "password_hashing_module" => alone(name, "rabbit_password_hashing_sha512"),
         "credential_validator.validation_backend" => {
             alone(name, "rabbit_credential_validator_min_password_length")
