@@ -15,9 +15,9 @@ use warren_broker::arguments::parse_expiration;
 use warren_broker::message::{FLAG_BCC, FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
 use warren_broker::{REPLY_TO, Route, Settings};
 
-use super::Connection;
 use super::channel::{Body, Content, Returned};
 use super::fault::Fault;
+use super::{Connection, LARGE_MESSAGE};
 
 /// Hard cap of the declared body size (W-5).
 const BODY_MAX: u64 = 536_870_912;
@@ -142,6 +142,7 @@ impl Connection {
         let header = parse_content_header(payload)?;
         check_header(&header)?;
         let size = header.body_size;
+        let large = size > LARGE_MESSAGE;
         let mut data = std::mem::take(&mut content.address);
         let address_len = data.len();
         // The declared size is only a promise: reserve a little, grow as the body comes.
@@ -154,6 +155,7 @@ impl Connection {
             size,
             received: 0,
         });
+        self.ponderous |= large;
         self.note_publish();
         if size == 0 {
             self.assembled(number)

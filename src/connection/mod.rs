@@ -55,6 +55,12 @@ use crate::tls::Secured;
 /// read may hold some thousand commands, and each may take its time.
 const TURN_MAX: Duration = Duration::from_millis(4);
 
+/// A connection with more commands than this in one turn, publishes and acks aside, is ponderous.
+const COMMANDS_MAX: u32 = 500;
+
+/// So is one that publishes a message larger than this, bytes.
+const LARGE_MESSAGE: u64 = 8 * 1024 * 1024;
+
 /// Where a connection is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
@@ -134,6 +140,10 @@ pub(crate) struct Connection {
     deaf: bool,
     /// The turn was over before all that was read was handled.
     cut_short: bool,
+    /// Commands of this turn, publishes and acks aside.
+    commands: u32,
+    /// It has done things of which one may take long.
+    ponderous: bool,
     /// Why it ended, for the log.
     ended: Option<String>,
     registered: bool,
@@ -256,6 +266,8 @@ impl Connection {
             drop_at: None,
             deaf: false,
             cut_short: false,
+            commands: 0,
+            ponderous: false,
             ended: None,
             registered: false,
             slot: None,
@@ -335,6 +347,12 @@ impl Connection {
         self.cut_short || self.is_paused()
     }
 
+    /// Whether it has declared hundreds of things at once, or published a very large message: it
+    /// may do something again that takes long.
+    pub(crate) fn is_ponderous(&self) -> bool {
+        self.ponderous
+    }
+
     /// Whether replies are held back until something is durable.
     pub(crate) fn holds_replies(&self) -> bool {
         !self.durable()
@@ -402,6 +420,7 @@ impl Connection {
         }
         let (began, mut frames) = (Instant::now(), 0_u32);
         self.cut_short = false;
+        self.commands = 0;
         while self.phase != Phase::Closed && !self.deaf && !self.left_input() {
             frames += 1;
             self.cut_short = frames.is_multiple_of(32) && began.elapsed() > TURN_MAX;
@@ -685,6 +704,8 @@ impl Connection {
             _ => {
                 let method = self.parse(payload)?;
                 self.flush();
+                self.commands += 1;
+                self.ponderous |= self.commands > COMMANDS_MAX;
                 self.cold_method(number, method, payload)
             }
         }

@@ -203,6 +203,9 @@ impl<S: Transport> Driver<S> {
         let step = self.step(context);
         self.seat
             .worked(started.elapsed(), self.connection.company());
+        if self.connection.is_ponderous() {
+            self.seat.step_aside();
+        }
         step
     }
 

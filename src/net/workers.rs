@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -54,6 +54,8 @@ pub(crate) struct Seat {
     work_ns: AtomicU64,
     /// Whose messages it handles: the number of a queue, 0 for none.
     company: AtomicU64,
+    /// It stays on the last worker.
+    aside: AtomicBool,
 }
 
 /// What one look finds about a connection.
@@ -106,6 +108,7 @@ impl Workers {
             wanted: AtomicUsize::new(worker),
             work_ns: AtomicU64::new(0),
             company: AtomicU64::new(0),
+            aside: AtomicBool::new(false),
         });
         if self.all.len() > 1 {
             self.seats.lock().push(Arc::downgrade(&seat));
@@ -168,7 +171,8 @@ impl Workers {
         let mut seats = Vec::new();
         self.seats.lock().retain(|seat| {
             let seat = seat.upgrade();
-            seats.extend(seat.clone());
+            let balanced = |seat: &&Arc<Seat>| !seat.aside.load(Ordering::Relaxed);
+            seats.extend(seat.iter().filter(balanced).cloned());
             seat.is_some()
         });
         let loads = seats.iter().map(|seat| Load {
@@ -190,6 +194,15 @@ impl Seat {
     /// [`Seat::follow`] go on with it.
     pub(crate) fn wants_to_move(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) != self.worker.load(Ordering::Relaxed)
+    }
+
+    /// The connection does things of which a single one may take long: it goes to the last worker
+    /// and stays there, for connections begin on the first and would wait for it.
+    pub(crate) fn step_aside(&self) {
+        if !self.aside.swap(true, Ordering::Relaxed) {
+            let last = self.workers.all.len() - 1;
+            self.wanted.store(last, Ordering::Relaxed);
+        }
     }
 
     /// Goes on with the connection where it should be.
@@ -301,6 +314,17 @@ mod tests {
             company,
         };
         of.iter().map(load).collect()
+    }
+
+    #[test]
+    fn who_steps_aside_stays_there() {
+        let workers = Workers::start(3).unwrap();
+        let (quick, slow) = (workers.seat(), workers.seat());
+        slow.step_aside();
+        assert!(slow.wants_to_move() && !quick.wants_to_move());
+        slow.follow(async {});
+        assert_eq!(slow.worker.load(Ordering::Relaxed), 2);
+        assert_eq!(workers.loads().0.len(), 1);
     }
 
     #[test]
