@@ -123,6 +123,7 @@ impl Workers {
         }
         let mut last = (Instant::now(), self.busy_times());
         let mut settling = SETTLING_TICKS;
+        let mut looked = false;
         let mut known = 0;
         loop {
             tokio::select! {
@@ -143,11 +144,13 @@ impl Workers {
             let crowded = busy.iter().any(|busy| *busy > CROWDED);
             // With nothing to do it costs nothing but forgetting who is gone, now and then.
             if !crowded && self.seats.lock().len() < 2 * known + 64 {
+                looked = false;
                 continue;
             }
             let (seats, loads) = self.loads();
             known = seats.len();
-            if settling > 0 {
+            // The first look after a quiet time finds what was done in all of it.
+            if !std::mem::replace(&mut looked, true) || settling > 0 {
                 continue;
             }
             if let Some((moving, to)) = plan(&busy, &loads) {
