@@ -90,9 +90,9 @@ pub(crate) struct Viewers {
 }
 
 /// While it is held nobody else begins or ends to look.
-pub(crate) struct Changing<'a>(
-    #[allow(dead_code, reason = "held")] MutexGuard<'a, Vec<Arc<Viewer>>>,
-);
+pub(crate) struct Changing<'a> {
+    _held: MutexGuard<'a, Vec<Arc<Viewer>>>,
+}
 
 struct Viewer {
     filter: LiveFilter,
@@ -104,7 +104,8 @@ struct Viewer {
 impl Viewers {
     /// Keeps others from beginning or ending to look.
     pub(crate) fn changing(&self) -> Changing<'_> {
-        Changing(self.list.lock())
+        let _held = self.list.lock();
+        Changing { _held }
     }
 
     /// A message passes; `what` is only made when somebody takes it.
