@@ -89,7 +89,37 @@ impl Answer {
     }
 }
 
+/// A stream of server-sent events, and what has come of it.
+pub(crate) struct Events {
+    stream: TcpStream,
+    text: String,
+}
+
+impl Events {
+    /// Reads until `part` has come; all that has come since the beginning.
+    pub(crate) async fn until(&mut self, part: &str) -> &str {
+        let mut buffer = [0; 4096];
+        while !self.text.contains(part) {
+            let n = self.stream.read(&mut buffer).await.unwrap();
+            assert!(n > 0, "{}", self.text);
+            self.text.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+        &self.text
+    }
+}
+
 impl Node {
+    /// Follows what the administrator sees under `path`.
+    pub(crate) async fn events(&self, path: &str) -> Events {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: h\r\naccept: text/event-stream\r\nauthorization: {GUEST}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let text = String::new();
+        Events { stream, text }
+    }
+
     pub(crate) async fn start() -> Self {
         Self::start_with(HttpSettings::default()).await
     }

@@ -101,7 +101,6 @@ fn shown(lines: &[LogLine]) -> Value {
 mod tests {
     use super::*;
     use crate::testing::{GUEST, Node, basic};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
     async fn lines_are_listed_and_followed() {
@@ -121,23 +120,10 @@ mod tests {
         let refused = node.get("/api/console/logs", Some(&plain)).await;
         assert_eq!(refused.status, 401);
 
-        let mut stream = tokio::net::TcpStream::connect(node.address).await.unwrap();
-        let request = format!(
-            "GET /api/console/logs?text=THIRD HTTP/1.1\r\nhost: h\r\naccept: text/event-stream\r\nauthorization: {GUEST}\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        let mut buffer = [0; 4096];
-        let mut read = async |until: &str| {
-            while !text.contains(until) {
-                let n = stream.read(&mut buffer).await.unwrap();
-                assert!(n > 0, "{text}");
-                text.push_str(&String::from_utf8_lossy(&buffer[..n]));
-            }
-            assert!(!text.contains("second"), "{text}");
-        };
-        read(r#"{"items":[]}"#).await;
+        let mut events = node.events("/api/console/logs?text=THIRD").await;
+        events.until(r#"{"items":[]}"#).await;
         log.add(3, Severity::Warning, "the third");
-        read("the third").await;
+        let all = events.until("the third").await;
+        assert!(!all.contains("second"), "{all}");
     }
 }

@@ -102,8 +102,7 @@ fn shown(seen: &Sighting) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{GUEST, Node, basic};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use crate::testing::{Node, basic};
 
     #[tokio::test]
     async fn a_death_is_seen_by_administrators_who_look() {
@@ -113,30 +112,18 @@ mod tests {
         node.send("PUT", "/api/queues/%2F/dead", "{}").await;
         node.send("PUT", "/api/queues/%2F/work", arguments).await;
         let vhost = node.broker.vhost("/").unwrap();
-        let mut stream = tokio::net::TcpStream::connect(node.address).await.unwrap();
-        let request = format!(
-            "GET /api/console/trace?vhost=%2F&queue=dead HTTP/1.1\r\nhost: h\r\nauthorization: {GUEST}\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        let mut buffer = [0; 4096];
-        let mut read = async |until: &str| {
-            while !text.contains(until) {
-                let n = stream.read(&mut buffer).await.unwrap();
-                assert!(n > 0, "{text}");
-                text.push_str(&String::from_utf8_lossy(&buffer[..n]));
-            }
-        };
-        read(r#""items":[]"#).await;
+        let path = "/api/console/trace?vhost=%2F&queue=dead";
+        let mut events = node.events(path).await;
+        events.until(r#""items":[]"#).await;
         assert!(!vhost.traced(), "the firehose stays off");
         let message = r#"{"routing_key":"work","payload":"hello","payload_encoding":"string","properties":{}}"#;
         let path = "/api/exchanges/%2F/amq.default/publish";
         node.send("POST", path, message).await;
         let get = r#"{"count":1,"ackmode":"reject_requeue_false","encoding":"auto"}"#;
         node.send("POST", "/api/queues/%2F/work/get", get).await;
-        read(r#""what":"died""#).await;
-        read(r#""body":"hello""#).await;
-        read(r#""reason":"rejected""#).await;
+        events.until(r#""what":"died""#).await;
+        events.until(r#""body":"hello""#).await;
+        events.until(r#""reason":"rejected""#).await;
 
         node.add_user("watcher", &["monitoring"]);
         let watcher = basic("watcher", "pw");
