@@ -32,8 +32,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// backlog stays small enough for memory. It holds nobody up who has the machine to himself.
 const CROWDED_READ_BYTES: usize = 16 * 1024;
 
-/// After a read of less than this the task goes on without giving others a turn first. With light
-/// traffic a turn is dear: the scheduler wakes a second thread for it that finds nothing to do.
+/// After a read of less than this the task goes on without giving others a turn first: a turn asks
+/// the system once more who is ready, and with light traffic there is nobody.
 const SMALL_READ: usize = 4 * 1024;
 
 /// Our own replies waiting for a client that does not read: beyond this it is not read either.
