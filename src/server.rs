@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::watch;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
@@ -167,7 +168,8 @@ pub(crate) async fn run(config: Config, levels: Levels) -> ExitCode {
 }
 
 async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
-    let signals = Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
+    let (signals, hang_ups) =
+        Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
     boot::raise_file_limit();
     let listeners = Listeners::bind(&config)?;
     let broker = Arc::new(open_broker(&config, &signals).await?);
@@ -188,7 +190,11 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
         Workers::start(cores).map_err(|error| format!("cannot start a thread: {error}"))?;
     tokio::spawn(Arc::clone(&workers).balance(stopped.clone()));
     let bound = listeners.addresses();
-    tokio::spawn(tls::watch_files(listeners.tls_servers(), stopped.clone()));
+    tokio::spawn(tls::watch_files(
+        listeners.tls_servers(),
+        hang_ups,
+        stopped.clone(),
+    ));
     tokio::spawn(run_timers(Arc::clone(&broker), stopped.clone()));
     tokio::spawn(watch_deliveries(
         Arc::clone(&broker),
@@ -464,8 +470,10 @@ struct Signals {
 }
 
 impl Signals {
-    fn install() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
+    /// Watches these, and SIGHUP for those who load files anew: all before anything else begins,
+    /// for a signal nobody watches ends the program.
+    fn install() -> std::io::Result<(Self, Signal)> {
+        let hang_ups = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (count, received) = watch::channel(0);
@@ -479,11 +487,12 @@ impl Signals {
                 count.send_modify(|n| *n += 1);
             }
         });
-        Ok(Self {
+        let signals = Self {
             sender,
             received,
             seen: AtomicU32::new(0),
-        })
+        };
+        Ok((signals, hang_ups))
     }
 
     /// Completes when there have been two, whoever waited for them.

@@ -21,6 +21,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use rustls::{CommonState, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -148,18 +149,14 @@ impl Secured {
 }
 
 /// Loads changed files until the program stops: soon after they change, and on SIGHUP.
-pub(crate) async fn watch_files(servers: Vec<Arc<TlsServer>>, mut stopped: watch::Receiver<bool>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hang_up = match signal(SignalKind::hangup()) {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::error!("cannot watch SIGHUP: {error}");
-            return;
-        }
-    };
+pub(crate) async fn watch_files(
+    servers: Vec<Arc<TlsServer>>,
+    mut hang_ups: Signal,
+    mut stopped: watch::Receiver<bool>,
+) {
     loop {
         let force = tokio::select! {
-            _ = hang_up.recv() => true,
+            _ = hang_ups.recv() => true,
             () = tokio::time::sleep(LOOK), if !servers.is_empty() => false,
             _ = stopped.wait_for(|stop| *stop) => return,
         };

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     net::TcpListener,
     path::Path,
     time::{Duration, Instant},
@@ -253,44 +254,88 @@ fn second_signal_stops_at_once() {
     assert!(!exit.success(), "an interrupted stop is not a success");
 }
 
+/// A broker that recovers for as long as we like: its definitions come from a pipe.
+struct Recovering {
+    _home: Home,
+    child: std::process::Child,
+    definitions: Option<fs::File>,
+}
+
+impl Recovering {
+    fn start() -> Recovering {
+        let home = Home::bare(&[]);
+        let pipe = home.path().join("definitions.json");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let line = format!("load_definitions = {}\n", pipe.display());
+        fs::write(home.path().join("warren.conf"), line).unwrap();
+        let mut recovering = Recovering {
+            child: home.command(&[]).spawn().unwrap(),
+            definitions: None,
+            _home: home,
+        };
+        // Opening it for writing succeeds only once the broker reads.
+        let deadline = Instant::now() + PATIENCE;
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+        loop {
+            if let Ok(writer) = rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()) {
+                recovering.definitions = Some(writer.into());
+                return recovering;
+            }
+            assert!(Instant::now() < deadline, "the definitions are not read");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the broker is still running");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Recovering {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn second_signal_ends_recovery() {
     if is_oracle() {
         return;
     }
-    // Reading definitions from a pipe nobody writes to takes as long as we like.
-    let home = Home::bare(&[]);
-    let pipe = home.path().join("definitions.json");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
-    let line = format!("load_definitions = {}\n", pipe.display());
-    fs::write(home.path().join("warren.conf"), line).unwrap();
-    let mut child = home.command(&[]).spawn().unwrap();
-    // Opening it for writing succeeds only once the broker reads.
-    let deadline = Instant::now() + PATIENCE;
-    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
-    let _writer = loop {
-        if let Ok(writer) = rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()) {
-            break writer;
-        }
-        assert!(Instant::now() < deadline, "the definitions are not read");
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let mut broker = Recovering::start();
+    broker.signal(Signal::TERM);
     // Two signals of a kind are one if they come at the same time; of two kinds they are two.
-    rustix::process::kill_process(pid, Signal::INT).unwrap();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            panic!("the broker is still running");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    assert_eq!(status.code(), Some(1));
+    broker.signal(Signal::INT);
+    assert_eq!(broker.exit_code(), Some(1));
+}
+
+#[test]
+fn hang_up_during_recovery_is_no_end() {
+    if is_oracle() {
+        return;
+    }
+    let mut broker = Recovering::start();
+    broker.signal(Signal::HUP);
+    broker.signal(Signal::TERM); // obeyed once recovery is done
+    let mut definitions = broker.definitions.take().unwrap();
+    definitions.write_all(b"{}").unwrap();
+    drop(definitions);
+    assert_eq!(broker.exit_code(), Some(0));
 }
 
 #[test]
