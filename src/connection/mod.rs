@@ -499,6 +499,14 @@ impl Connection {
         if self.acks.is_empty() {
             self.acks = PendingAcks::default();
         }
+        for channel in self.channels.values_mut() {
+            if let Channel::Open(channel) = channel
+                && let Some(tx) = &mut channel.tx
+                && tx.publishes.is_empty()
+            {
+                tx.publishes = PublishBatch::default();
+            }
+        }
         self.routes = RouteCache::default();
         self.leaving.shrink_to_fit();
         self.confirming.shrink_to_fit();

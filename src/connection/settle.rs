@@ -142,10 +142,15 @@ impl Connection {
             self.barrier = (0, 0);
             return self.close_connection(ReplyError::internal());
         }
+        let written = log.durable_up_to() >= position || log.commit_here(position);
+        if self.durable() {
+            self.barrier = (0, 0);
+            return;
+        }
         if catalog.durable_index() < index {
             catalog.when_durable(index, Arc::clone(&self.outbox) as Arc<dyn Durable>);
         }
-        if self.context.broker.log().durable_up_to() < position {
+        if !written {
             self.await_log(position);
         }
     }

@@ -101,6 +101,10 @@ impl Connection {
             for (index, published) in publishes.published().iter().enumerate() {
                 channel.count_published(published, publishes.published_to(index));
             }
+            if let Some(tx) = &mut channel.tx {
+                // What it allocated serves the next transaction.
+                tx.publishes = publishes;
+            }
         }
         for Settlement { entries, fate } in rest {
             self.apply_settlement(number, entries, fate);

@@ -41,7 +41,7 @@ const GATE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
 /// How often somebody looks whether that has happened.
 const SYNCED: Duration = Duration::from_millis(10);
 /// The most a caller writes by itself; additions larger than this wake the thread at once.
-const SMALL_BYTES: usize = 16 << 10;
+const SMALL_BYTES: usize = 32 << 10;
 
 /// What is gathered between two writes.
 pub(crate) trait Gather: Send + 'static {

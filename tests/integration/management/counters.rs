@@ -83,11 +83,12 @@ fn every_counter_equals_what_happened() {
     c.send(2, ack_up_to(tags[3]));
     c.send(2, nack(tags[4]));
     assert!(c.expect_deliver(2).method.redelivered);
-    // Channel 3: 2 publishes committed, 1 rolled back.
+    // Channel 3: 2 publishes committed, then nothing committed, 1 rolled back.
     c.call(3, tx::Select {});
     for _ in 0..2 {
         c.publish_with(3, publish("", &empty), &properties(), b"x");
     }
+    c.call(3, tx::Commit {});
     c.call(3, tx::Commit {});
     c.publish_with(3, publish("", &empty), &properties(), b"x");
     c.call(3, tx::Rollback {});
