@@ -278,7 +278,7 @@ fn plan(busy: &[f64], loads: &[Load]) -> Option<(Vec<usize>, usize)> {
     }
     if moving.is_empty() {
         // One company is all there is: every other of its members goes.
-        let every_other = companies[0].1.iter().step_by(2);
+        let every_other = companies.first()?.1.iter().step_by(2);
         for index in every_other {
             if moved + loads[*index].work_ns <= most {
                 moved += loads[*index].work_ns;
@@ -307,6 +307,9 @@ impl Workers {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Connections on the first worker: work and company of each.
@@ -374,6 +377,34 @@ mod tests {
         moving.sort_unstable();
         // The giant stays, it would only change places; the others go.
         assert_eq!(moving, [1, 2, 3]);
+    }
+
+    /// As when all those who kept a worker busy are gone again.
+    #[test]
+    fn of_nobody_nobody_moves() {
+        assert_eq!(plan(&[1.0, 0.0], &[]), None);
+        assert_eq!(plan(&[1.0, 0.0], &loads(&[(0, 0), (0, 7)])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn those_who_move_leave_the_busiest_for_the_idlest(
+            busy in vec(0.0..1.0_f64, 0..5),
+            loads in vec((0..5_usize, 0..1000_u64, 0..4_u64), 0..30),
+        ) {
+            let loads: Vec<Load> = loads
+                .into_iter()
+                .map(|(worker, work_ns, company)| Load { worker, work_ns, company })
+                .collect();
+            if let Some((moving, to)) = plan(&busy, &loads) {
+                let from = loads[moving[0]].worker;
+                prop_assert!(busy.iter().all(|other| busy[to] <= *other && *other <= busy[from]));
+                for (at, index) in moving.iter().enumerate() {
+                    prop_assert!(loads[*index].worker == from && loads[*index].work_ns > 0);
+                    prop_assert!(!moving[..at].contains(index), "{moving:?}");
+                }
+            }
+        }
     }
 
     #[test]
