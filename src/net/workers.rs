@@ -188,8 +188,17 @@ impl Workers {
     }
 }
 
+/// Setting a timer that is earlier than all others has tokio wake the very thread that sets it,
+/// through the system, as each new connection would. With one that is always due this soon it need
+/// not: the timers of connections are later.
+const DUE_SOON: Duration = Duration::from_secs(1);
+
 fn run(runtime: Runtime) {
-    runtime.block_on(std::future::pending::<()>());
+    runtime.block_on(async {
+        loop {
+            tokio::time::sleep(DUE_SOON).await;
+        }
+    });
 }
 
 impl Seat {
