@@ -109,7 +109,10 @@ impl ProgramLog {
             kept.bytes -= gone.text.len();
         }
         drop(kept);
-        self.last.send_replace(number);
+        // Who begins to watch now finds the line.
+        if self.last.receiver_count() > 0 {
+            self.last.send_replace(number);
+        }
     }
 
     /// The last `most` lines after number `after` that are at least so bad and have the text

@@ -336,11 +336,12 @@ impl<S: Transport> Driver<S> {
         })
     }
 
-    /// The client has answered; once it is logged in it is known how far away it is.
+    /// The client has answered; once it is logged in it is known how far away it is. What follows
+    /// from that waits until it does more than open a channel: many never do.
     fn note_pace(&mut self) {
         let Some(pace) = &mut self.pace else { return };
         pace.answered(Instant::now());
-        if !self.connection.is_running() {
+        if !self.connection.is_running() || !pace.is_more_than_login() {
             return;
         }
         if let Some(buffers) = pace.buffers()

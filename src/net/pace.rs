@@ -28,6 +28,8 @@ const NEARBY: Buffers = Buffers {
 pub(crate) struct Pace {
     asked: Option<Instant>,
     shortest: Option<Duration>,
+    /// Reads since the login.
+    reads: u8,
 }
 
 impl Pace {
@@ -42,6 +44,13 @@ impl Pace {
             let took = now.saturating_duration_since(asked);
             self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
         }
+    }
+
+    /// Counts the reads of a client that is logged in: true from the third on. The first is the end
+    /// of the login itself, the second opens a channel.
+    pub(crate) fn is_more_than_login(&mut self) -> bool {
+        self.reads += 1;
+        self.reads >= 3
     }
 
     /// The buffers it should have; `None` leaves them to the system.
