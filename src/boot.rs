@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use warren_broker::alarms::{Alarms, Monitor};
+use warren_broker::alarms::Monitor;
 use warren_broker::auth::{DefaultUser, LoopbackUsers, bootstrap};
 use warren_broker::catalog::{Catalog, Definitions};
 use warren_broker::stats::Machine;
@@ -149,24 +149,6 @@ pub(crate) async fn sample_stats(
     }
 }
 
-/// Tells listeners of the event exchange which alarms are about to change.
-fn tell_alarms(broker: &Broker, after: Alarms) {
-    let before = broker.alarms();
-    let node = &broker.settings().node_name;
-    for (source, was, is) in [
-        ("memory", before.memory, after.memory),
-        ("disk", before.disk, after.disk),
-    ] {
-        if was != is {
-            let key = if is { "alarm.set" } else { "alarm.cleared" };
-            broker.notify(key, None, clock::now_ms(), |t| {
-                t.longstr("source", source);
-                t.longstr("node", node);
-            });
-        }
-    }
-}
-
 /// How often the logs are asked whether they can be written.
 const LOG_POLL: Duration = Duration::from_millis(200);
 
@@ -187,10 +169,10 @@ pub(crate) async fn watch_resources(
         // Not what was sampled here: limits that are changed are looked at at once, elsewhere.
         let mut alarms = monitor.alarms();
         alarms.disk |= broker.stalled().is_some();
-        tell_alarms(&broker, alarms);
-        broker.set_alarms(alarms);
+        broker.set_alarms(alarms, clock::now_ms());
+        let wait = LOG_POLL.min(next.saturating_duration_since(Instant::now()));
         tokio::select! {
-            () = tokio::time::sleep(LOG_POLL) => {}
+            () = tokio::time::sleep(wait) => {}
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }

@@ -202,7 +202,7 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
         stopped.clone(),
     ));
     let monitor = Arc::new(boot::monitor(&config));
-    broker.set_alarms(monitor.sample());
+    broker.set_alarms(monitor.sample(), clock::now_ms());
     tokio::spawn(boot::watch_resources(
         Arc::clone(&broker),
         Arc::clone(&monitor),

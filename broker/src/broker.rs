@@ -343,8 +343,9 @@ impl Broker {
         *self.alarms.read()
     }
 
-    /// Sets the alarms; connections are told when they changed.
-    pub fn set_alarms(&self, alarms: Alarms) {
+    /// Sets the alarms, at `now_ms` (Unix milliseconds). Connections and the event exchange are told
+    /// when they changed.
+    pub fn set_alarms(&self, alarms: Alarms, now_ms: u64) {
         let before = std::mem::replace(&mut *self.alarms.write(), alarms);
         if before == alarms {
             return;
@@ -354,6 +355,22 @@ impl Broker {
         self.connections()
             .iter()
             .for_each(|connection| connection.alarms_changed());
+        self.tell_alarms(before, alarms, now_ms);
+    }
+
+    fn tell_alarms(&self, before: Alarms, after: Alarms, now_ms: u64) {
+        for (source, was, is) in [
+            ("memory", before.memory, after.memory),
+            ("disk", before.disk, after.disk),
+        ] {
+            if was != is {
+                let key = if is { "alarm.set" } else { "alarm.cleared" };
+                self.notify(key, None, now_ms, |t| {
+                    t.longstr("source", source);
+                    t.longstr("node", &self.settings().node_name);
+                });
+            }
+        }
     }
 
     /// Closes the connections that `which` chooses.

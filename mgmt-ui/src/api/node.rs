@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use warren_broker::alarms::{DiskFreeLimit, MemoryWatermark};
 
 use crate::Context;
+use crate::act::now_ms;
 use crate::http::{Administrator, ApiError, Body, Fields, Path, Routes, blocking};
 
 pub(super) fn routes() -> Routes {
@@ -80,7 +81,7 @@ async fn put_limits(
     blocking(move || {
         let mut alarms = ctx.info.monitor.set_limits(memory, disk);
         alarms.disk |= ctx.broker.stalled().is_some();
-        ctx.broker.set_alarms(alarms);
+        ctx.broker.set_alarms(alarms, now_ms());
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)

@@ -264,10 +264,13 @@ mod tests {
     #[tokio::test]
     async fn alarms_are_named() {
         let node = Node::start().await;
-        node.broker.set_alarms(Alarms {
-            memory: true,
-            disk: true,
-        });
+        node.broker.set_alarms(
+            Alarms {
+                memory: true,
+                disk: true,
+            },
+            1,
+        );
         let answer = node.get("/api/health/checks/alarms", Some(GUEST)).await;
         assert_eq!(answer.status, 503);
         let wanted = json!({
@@ -344,10 +347,13 @@ mod tests {
     #[tokio::test]
     async fn the_old_check_names_alarms_in_erlang() {
         let node = Node::start().await;
-        node.broker.set_alarms(Alarms {
-            memory: true,
-            disk: false,
-        });
+        node.broker.set_alarms(
+            Alarms {
+                memory: true,
+                disk: false,
+            },
+            1,
+        );
         let answer = node.get("/api/healthchecks/node", Some(GUEST)).await;
         assert_eq!(answer.status, 503);
         assert_eq!(

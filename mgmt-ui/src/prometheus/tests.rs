@@ -71,10 +71,13 @@ async fn o31_the_series_of_the_dashboards_are_there() {
 #[tokio::test]
 async fn o36_alarms_are_ones() {
     let node = Node::start().await;
-    node.broker.set_alarms(Alarms {
-        memory: false,
-        disk: true,
-    });
+    node.broker.set_alarms(
+        Alarms {
+            memory: false,
+            disk: true,
+        },
+        1,
+    );
     let body = node.get_metrics("/metrics").await.body;
     assert!(body.contains("\nrabbitmq_alarms_free_disk_space_watermark 1\n"));
     assert!(body.contains("\nrabbitmq_alarms_memory_used_watermark 0\n"));

@@ -261,28 +261,12 @@ fn o23_an_alarm_is_an_event() {
     if is_oracle() {
         return; // its plugin is not on
     }
-    // Memory is short only once something is published.
-    let config = [
-        "event_exchange.vhost = /",
-        "vm_memory_high_watermark.absolute = 300MB",
-        "vm_memory_high_watermark_paging_ratio = 1",
-        "queue_resident_bytes = 10GB",
-        "memory_monitor_interval = 100",
-    ];
-    let broker = Broker::start(&config);
+    let (broker, http) = managed_with(&["event_exchange.vhost = /"]);
     let (mut ear, heard) = listener(&broker, "amq.rabbitmq.event", "alarm.*");
-    let mut c = broker.client();
-    c.call(1, declare("q"));
-    let body = vec![0; 1_000_000];
-    for _ in 0..1000 {
-        c.publish_with(1, publish("", "q"), &properties(), &body);
-        if c.frame_within(std::time::Duration::from_millis(1))
-            .is_some()
-        {
-            break;
-        }
-    }
+    let node = see(http, "/api/nodes")[0]["name"].clone();
+    let limits = format!("/api/nodes/{}/limits", node.as_str().unwrap());
+    put(http, &limits, r#"{"vm_memory_high_watermark_absolute":1}"#);
     await_event(&mut ear, &heard, "alarm.set", &[("source", "memory")]);
-    ear.call(1, purge("q"));
+    put(http, &limits, r#"{"vm_memory_high_watermark":0.9}"#);
     await_event(&mut ear, &heard, "alarm.cleared", &[("source", "memory")]);
 }
