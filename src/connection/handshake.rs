@@ -12,7 +12,8 @@ use warren_broker::stats::{ConnectionInfo, LiveConnection, Login};
 use warren_broker::{Session, Tap, Vhost};
 
 use super::fault::{Fault, REFUSAL_DELAY};
-use super::{Capabilities, Connection, Handle, Phase};
+use super::handle::Handle;
+use super::{Capabilities, Connection, Phase};
 use crate::clock;
 use crate::config::AuthMechanism;
 use crate::tls::user_name;
