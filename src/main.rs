@@ -7,6 +7,7 @@
 //! * `tls`: keys and certificates;
 //! * `net`: sockets and buffers; `connection`: the protocol as a state machine.
 
+mod background;
 mod boot;
 mod cli;
 mod clock;

@@ -14,6 +14,7 @@ use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError, put_method};
 use warren_broker::{Broker, Turn};
 
+use crate::background;
 use crate::boot;
 use crate::clock;
 use crate::config::{AuthMechanism, CertificateLogin, Config, Secret};
@@ -188,31 +189,34 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let workers =
         Workers::start(cores).map_err(|error| format!("cannot start a thread: {error}"))?;
-    tokio::spawn(Arc::clone(&workers).balance(stopped.clone()));
+    background::start(
+        "the balancing of connections",
+        Arc::clone(&workers).balance(stopped.clone()),
+    );
     let bound = listeners.addresses();
-    tokio::spawn(tls::watch_files(
-        listeners.tls_servers(),
-        hang_ups,
-        stopped.clone(),
-    ));
-    tokio::spawn(run_timers(Arc::clone(&broker), stopped.clone()));
-    tokio::spawn(watch_deliveries(
-        Arc::clone(&broker),
-        context.limits.consumer_timeout_ms,
-        stopped.clone(),
-    ));
+    background::start(
+        "the watching of certificates",
+        tls::watch_files(listeners.tls_servers(), hang_ups, stopped.clone()),
+    );
+    background::start("expiry", run_timers(Arc::clone(&broker), stopped.clone()));
+    background::start(
+        "the watching of deliveries",
+        watch_deliveries(
+            Arc::clone(&broker),
+            context.limits.consumer_timeout_ms,
+            stopped.clone(),
+        ),
+    );
     let monitor = Arc::new(boot::monitor(&config));
     broker.set_alarms(monitor.sample(), clock::now_ms());
-    tokio::spawn(boot::watch_resources(
-        Arc::clone(&broker),
-        Arc::clone(&monitor),
-        stopped.clone(),
-    ));
-    tokio::spawn(boot::sample_stats(
-        Arc::clone(&broker),
-        Arc::clone(&monitor),
-        stopped.clone(),
-    ));
+    background::start(
+        "the watching of memory and disk",
+        boot::watch_resources(Arc::clone(&broker), Arc::clone(&monitor), stopped.clone()),
+    );
+    background::start(
+        "the sampling of statistics",
+        boot::sample_stats(Arc::clone(&broker), Arc::clone(&monitor), stopped.clone()),
+    );
     let program = Arc::new(Running {
         tls: listeners.tls_listeners(),
         levels,
