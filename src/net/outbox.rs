@@ -32,7 +32,7 @@ pub(crate) use self::channel::{ChannelOut, by_source};
 use super::write_buf::WriteBuf;
 
 /// Bytes waiting for a socket beyond which its consumers get nothing more.
-const ROOM: usize = 512 * 1024;
+const ROOM: usize = 256 * 1024;
 
 /// Bodies at least this large are spliced, not copied.
 const SPLICE_MIN: usize = 8 * 1024;
