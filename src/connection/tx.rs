@@ -93,6 +93,8 @@ impl Connection {
         let broker = &self.context.broker;
         let n = acks.iter().map(|(_, _, entries)| entries.len() as u64);
         let n = n.sum();
+        // What it allocated serves the next transaction, unless that is much.
+        let reused = !publishes.is_full();
         let (position, refused) = broker.commit(&mut publishes, &mut acks, &mut self.turn);
         if position != warren_broker::NEVER
             && let Ok(channel) = self.open(number)
@@ -101,8 +103,9 @@ impl Connection {
             for (index, published) in publishes.published().iter().enumerate() {
                 channel.count_published(published, publishes.published_to(index));
             }
-            if let Some(tx) = &mut channel.tx {
-                // What it allocated serves the next transaction.
+            if let Some(tx) = &mut channel.tx
+                && reused
+            {
                 tx.publishes = publishes;
             }
         }
