@@ -167,9 +167,12 @@ pub(crate) async fn watch_resources(
             next = Instant::now() + monitor.next_poll();
         }
         // Not what was sampled here: limits that are changed are looked at at once, elsewhere.
-        let mut alarms = monitor.alarms();
-        alarms.disk |= broker.stalled().is_some();
-        broker.set_alarms(alarms, clock::now_ms());
+        let find = || {
+            let mut alarms = monitor.alarms();
+            alarms.disk |= broker.stalled().is_some();
+            alarms
+        };
+        broker.set_alarms(find, clock::now_ms());
         let wait = LOG_POLL.min(next.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -208,7 +208,7 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
         ),
     );
     let monitor = Arc::new(boot::monitor(&config));
-    broker.set_alarms(monitor.sample(), clock::now_ms());
+    broker.set_alarms(|| monitor.sample(), clock::now_ms());
     background::start(
         "the watching of memory and disk",
         boot::watch_resources(Arc::clone(&broker), Arc::clone(&monitor), stopped.clone()),

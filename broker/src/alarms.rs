@@ -233,7 +233,8 @@ impl Monitor {
 
     /// Looks at memory and disk and logs what changed. Reads a few small files: microseconds.
     pub fn sample(&self) -> Alarms {
-        let limits = self.limits.lock().clone();
+        // Held to the end: a sample by limits that are changed meanwhile must not be the last one.
+        let limits = self.limits.lock();
         let resources = Resources::judge(&limits, (self.read)(&self.data_dir));
         let alarms = resources.alarms();
         let mut latest = self.latest.lock();

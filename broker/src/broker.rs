@@ -344,9 +344,13 @@ impl Broker {
     }
 
     /// Sets the alarms, at `now_ms` (Unix milliseconds). Connections and the event exchange are told
-    /// when they changed.
-    pub fn set_alarms(&self, alarms: Alarms, now_ms: u64) {
-        let before = std::mem::replace(&mut *self.alarms.write(), alarms);
+    /// when they changed. `find` is asked in turn with others who set them, so that the last one
+    /// sets what was found last.
+    pub fn set_alarms(&self, find: impl FnOnce() -> Alarms, now_ms: u64) {
+        let mut current = self.alarms.write();
+        let alarms = find();
+        let before = std::mem::replace(&mut *current, alarms);
+        drop(current);
         if before == alarms {
             return;
         }

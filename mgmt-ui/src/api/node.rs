@@ -79,9 +79,13 @@ async fn put_limits(
         return Err(ApiError::bad_request("no limit is named"));
     }
     blocking(move || {
-        let mut alarms = ctx.info.monitor.set_limits(memory, disk);
-        alarms.disk |= ctx.broker.stalled().is_some();
-        ctx.broker.set_alarms(alarms, now_ms());
+        ctx.info.monitor.set_limits(memory, disk);
+        let find = || {
+            let mut alarms = ctx.info.monitor.alarms();
+            alarms.disk |= ctx.broker.stalled().is_some();
+            alarms
+        };
+        ctx.broker.set_alarms(find, now_ms());
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)

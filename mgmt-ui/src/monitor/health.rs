@@ -265,7 +265,7 @@ mod tests {
     async fn alarms_are_named() {
         let node = Node::start().await;
         node.broker.set_alarms(
-            Alarms {
+            || Alarms {
                 memory: true,
                 disk: true,
             },
@@ -348,7 +348,7 @@ mod tests {
     async fn the_old_check_names_alarms_in_erlang() {
         let node = Node::start().await;
         node.broker.set_alarms(
-            Alarms {
+            || Alarms {
                 memory: true,
                 disk: false,
             },

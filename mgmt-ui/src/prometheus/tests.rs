@@ -72,7 +72,7 @@ async fn o31_the_series_of_the_dashboards_are_there() {
 async fn o36_alarms_are_ones() {
     let node = Node::start().await;
     node.broker.set_alarms(
-        Alarms {
+        || Alarms {
             memory: false,
             disk: true,
         },
