@@ -34,6 +34,8 @@ mod release;
 mod route;
 mod session;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod tls_details;
 mod turn;
@@ -64,7 +66,7 @@ pub use queue::{
     DeadLetter, DeleteRefused, Depth, Entry, Glance, Got, HeadWaiter, Queue, QueueDefinition,
     QueueHandle, ResidentLimits,
 };
-pub use route::{REPLY_TO, Route, RouteCache};
+pub use route::{REPLY_TO, Route, RouteAt, RouteCache};
 pub use session::Session;
 pub use timers::{OnEarlier, Timers};
 pub use tls_details::{PeerCertificate, TlsDetails};

@@ -11,9 +11,11 @@ use warren_storage::{Batch, Position, QueueId, Seq};
 
 mod outcome;
 mod record;
+mod routes;
 mod slots;
 
 pub(crate) use record::{lasting, paged_only, read_record, record, record_paged};
+use routes::Routes;
 use slots::Slots;
 
 use crate::broker::Broker;
@@ -29,7 +31,8 @@ pub const NEVER: Position = u64::MAX;
 
 /// Consecutive messages of one channel with one route.
 struct Run {
-    route: Arc<Route>,
+    /// Its number among the batch's routes.
+    route: u32,
     channel: u16,
     /// Publish sequence number of the first one; 0 when the channel is not in confirm mode.
     first_confirm: u64,
@@ -74,9 +77,8 @@ pub struct PublishBatch {
     /// Bytes and messages of the chunk before.
     last: (usize, u32),
     runs: Vec<Run>,
+    routes: Routes,
     slots: Slots,
-    /// Slot indexes of the runs' targets, run after run.
-    run_slots: Vec<u32>,
     log: Batch,
     targets: Vec<(QueueId, Seq)>,
     /// Queues that take the message to the log for want of memory only.
@@ -200,8 +202,9 @@ impl PublishBatch {
         start: u32,
         returned: bool,
     ) {
+        let route = self.routes.of(route);
         if let Some(run) = self.runs.last_mut()
-            && Arc::ptr_eq(&run.route, route)
+            && run.route == route
             && run.channel == channel
             && run.returned == returned
             && (confirm == 0 || run.first_confirm + u64::from(run.n) == confirm)
@@ -210,7 +213,6 @@ impl PublishBatch {
             run.n += 1;
             return;
         }
-        let route = Arc::clone(route);
         self.runs.push(Run {
             route,
             channel,
@@ -236,31 +238,27 @@ impl PublishBatch {
         if !route.is_void() {
             self.chunk = Chunk::assembled(data, address_len, header_len, meta);
         }
-        let route = Arc::clone(route);
-        self.runs.push(Run {
-            route,
-            channel,
-            first_confirm: confirm,
-            n: 1,
-            start: 0,
-            returned: false,
-        });
+        self.push_run(route, channel, confirm, 0, false);
+    }
+
+    fn clear(&mut self) {
+        self.runs.clear();
+        self.routes.clear();
+        self.slots.clear();
     }
 
     /// Collects the target queues and numbers the messages in them.
     fn group(&mut self) {
         self.slots.clear();
-        self.run_slots.clear();
+        self.routes.find_slots(&mut self.slots);
         for run in &self.runs {
-            for queue in run.route.targets() {
-                let index = self.slots.of(queue);
-                let slot = &mut self.slots.list[index];
+            for slot in self.routes.slots(run.route) {
+                let slot = &mut self.slots.list[*slot as usize];
                 slot.n += u64::from(run.n);
                 match slot.ranges.last_mut() {
                     Some(last) if last.0 + last.1 == run.start => last.1 += run.n,
                     _ => slot.ranges.push((run.start, run.n)),
                 }
-                self.run_slots.push(index as u32);
             }
         }
         let first = self.slots.list.first();
@@ -284,10 +282,8 @@ impl PublishBatch {
     /// Writes the log records of `chunk`'s persistent messages for durable queues, and of all
     /// messages for queues that page.
     fn record(&mut self, chunk: &Chunk, now_ms: u64) {
-        let mut slot_at = 0;
         for run in &self.runs {
-            let slots = &self.run_slots[slot_at..slot_at + run.route.targets().len()];
-            slot_at += slots.len();
+            let slots = self.routes.slots(run.route);
             if slots.is_empty() {
                 continue;
             }
@@ -320,7 +316,7 @@ impl PublishBatch {
     /// Has exchanges that remember their messages do so.
     fn remember(&self, chunk: &Arc<Chunk>) {
         for run in &self.runs {
-            for history in run.route.histories() {
+            for history in self.routes[run.route].histories() {
                 history.remember(chunk, run.start, run.n);
             }
         }
@@ -347,8 +343,7 @@ impl Broker {
         let (logged, position) = self.append_published(batch, urgent, turn);
         self.enqueue_slots(batch, &chunk, logged, turn);
         batch.outcome(position);
-        batch.runs.clear();
-        batch.slots.clear();
+        batch.clear();
         &batch.outcomes
     }
 
@@ -377,8 +372,7 @@ impl Broker {
         let (logged, position) = self.append_published(batch, true, turn);
         if position == NEVER {
             // Nothing of it happens: the publishes are dropped, the deliveries come back.
-            batch.runs.clear();
-            batch.slots.clear();
+            batch.clear();
             batch.published.clear();
             batch.exchanges.clear();
             batch.sizes = Sizes::default();
@@ -390,8 +384,7 @@ impl Broker {
         batch.count(self.stats(), turn.now_ms());
         self.enqueue_slots(batch, &chunk, logged, turn);
         let refused = !batch.rejected.is_empty();
-        batch.runs.clear();
-        batch.slots.clear();
+        batch.clear();
         for (queue, consumer, entries) in acks.drain(..) {
             queue.ack(consumer, &entries, turn);
         }

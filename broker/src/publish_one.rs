@@ -1,8 +1,6 @@
 //! Publishing and taking single messages on behalf of the HTTP face. Slower than the AMQP path,
 //! which works on whole reads of a socket, and with the same checks.
 
-use std::sync::Arc;
-
 use warren_amqp::{Properties, ReplyError, encode_content_header, make_address, parse_properties};
 use warren_storage::Position;
 
@@ -43,7 +41,7 @@ impl Broker {
         let mut address = Vec::new();
         make_address(&mut address, exchange, routing_key);
         let mut routes = RouteCache::default();
-        let route = Arc::clone(routes.resolve(vhost, session, &address)?);
+        let route = routes.resolve(vhost, session, &address)?;
         let size = body.len() as u64;
         let interceptors = self.settings().interceptors;
         let header = if interceptors.is_empty() {
@@ -53,12 +51,13 @@ impl Broker {
         };
         // Read back, as headers decide over routes in the form they are stored in.
         let stored = parse_properties(header.get(12..).unwrap_or_default())?;
-        let route = RouteCache::refine(vhost, session, &route, &stored)?;
+        let route = routes.refine(vhost, session, route, &address, &stored)?;
+        let route = routes.get(route);
         let mut batch = PublishBatch::default();
         if route.is_unroutable() {
-            batch.push_returned(&route, 0, 1, [&address, &header, body], meta);
+            batch.push_returned(route, 0, 1, [&address, &header, body], meta);
         } else {
-            batch.push(&route, 0, 1, [&address, &header, body], meta);
+            batch.push(route, 0, 1, [&address, &header, body], meta);
         }
         let outcomes = self.publish(&mut batch, turn);
         if route.is_unroutable() {

@@ -1,19 +1,18 @@
-//! Where publishes go: resolved routes and each connection's memory of them.
-//!
-//! A route is found once per (exchange, routing key) and remembered until the vhost's routing
-//! generation moves, so a repeated key costs one comparison however many bindings there are.
-//! Routes that depend on message headers are found anew for each message; only the checks on
-//! their exchange are remembered.
+//! Where publishes go: a route, and how it is found in the vhost's tables. Who remembers it is the
+//! business of [`cache`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use warren_amqp::{Properties, ReplyError, split_address};
 use warren_exchanges::{Envelope, ExchangeKind, Routes};
 
+mod cache;
+
+pub use cache::{RouteAt, RouteCache};
+
 use crate::auth::Access;
-use crate::dead_letter::extra_keys;
-use crate::history::{History, not_to_be_stored};
+use crate::history::History;
 use crate::queue::Queue;
 use crate::session::Session;
 use crate::stats::ExchangeStats;
@@ -21,12 +20,6 @@ use crate::vhost::Vhost;
 
 /// Direct reply-to pseudo-queue: consumed by requesters, named in `reply_to`.
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
-
-/// Routes remembered per connection; beyond it the memory starts over.
-const ROUTES_MAX: usize = 16 * 1024;
-
-/// Target queues of all remembered routes together.
-const TARGETS_MAX: usize = 64 * 1024;
 
 /// The queues a publish goes to.
 #[derive(Default)]
@@ -36,6 +29,8 @@ pub struct Route {
     per_message: bool,
     /// What went through its exchange.
     exchange: Option<Arc<ExchangeStats>>,
+    /// Where the batch that used it last has it.
+    place: AtomicU32,
 }
 
 /// Where a message goes.
@@ -78,7 +73,8 @@ impl Route {
         &self.found.targets
     }
 
-    /// Exchange and routing key it was asked for with, as short strings.
+    /// Exchange and routing key as short strings, with which it was found. Others that lead to the
+    /// same queues may share it, unless it leads nowhere.
     pub(crate) fn address(&self) -> &[u8] {
         &self.address
     }
@@ -102,107 +98,15 @@ impl Route {
     pub(crate) fn histories(&self) -> &[Arc<History>] {
         &self.found.histories
     }
-}
 
-/// A connection's remembered routes in its vhost.
-#[derive(Default)]
-pub struct RouteCache {
-    generation: u64,
-    auth_version: u64,
-    last: Option<Arc<Route>>,
-    /// Whether `last` may answer for the next publish with the same address.
-    last_cacheable: bool,
-    /// Keyed by what clients choose, so by the library's keyed hash.
-    routes: HashMap<Box<[u8]>, Arc<Route>>,
-    /// Targets of all of them.
-    targets: usize,
-}
-
-impl RouteCache {
-    /// The route of `address` (exchange and routing key shortstrs), all checks on the exchange
-    /// made: 403 without write permission or for an internal exchange, 404 when it is missing.
-    pub fn resolve(
-        &mut self,
-        vhost: &Vhost,
-        session: &mut Session,
-        address: &[u8],
-    ) -> Result<&Arc<Route>, ReplyError> {
-        let (generation, auth_version) = (vhost.generation(), session.auth_version());
-        if self.generation != generation || self.auth_version != auth_version {
-            self.routes.clear();
-            self.targets = 0;
-            self.last = None;
-            (self.generation, self.auth_version) = (generation, auth_version);
-        }
-        let repeated = self
-            .last
-            .as_ref()
-            .is_some_and(|last| *last.address == *address);
-        if !repeated || !self.last_cacheable {
-            self.last = Some(self.remembered_or_found(vhost, session, address)?);
-        }
-        Ok(self.last.as_ref().expect("set just above"))
+    /// Where a batch probably has it: a hint, which saves a search.
+    pub(crate) fn place(&self) -> u32 {
+        self.place.load(Ordering::Relaxed)
     }
 
-    fn remembered_or_found(
-        &mut self,
-        vhost: &Vhost,
-        session: &mut Session,
-        address: &[u8],
-    ) -> Result<Arc<Route>, ReplyError> {
-        self.last_cacheable = true;
-        if let Some(route) = self.routes.get(address) {
-            return Ok(Arc::clone(route));
-        }
-        let (route, cacheable) = find(vhost, session, address)?;
-        let route = Arc::new(route);
-        self.last_cacheable = cacheable;
-        if cacheable {
-            self.targets += route.targets().len();
-            if self.routes.len() >= ROUTES_MAX || self.targets > TARGETS_MAX {
-                self.routes.clear();
-                self.targets = route.targets().len();
-            }
-            self.routes.insert(address.into(), Arc::clone(&route));
-        }
-        Ok(route)
-    }
-
-    /// `route` as a message's properties change it: CC and BCC keys, exchanges that look at more
-    /// than keys, or draw lots, or must not remember it.
-    ///
-    /// Errors: 406 for keys that are no array, 403 for keys the user may not use (U-13).
-    pub fn refine(
-        vhost: &Vhost,
-        session: &mut Session,
-        route: &Arc<Route>,
-        properties: &Properties<'_>,
-    ) -> Result<Arc<Route>, ReplyError> {
-        let extra = extra_keys(properties.headers)?;
-        let forgotten = !route.found.histories.is_empty() && not_to_be_stored(properties.headers);
-        if extra.is_none() && !route.per_message && !forgotten {
-            return Ok(Arc::clone(route));
-        }
-        let (exchange, key) = address_strs(&route.address);
-        let mut keys = vec![key];
-        if let Some(extra) = &extra {
-            keys.extend(extra.cc.iter().chain(&extra.bcc).map(String::as_str));
-            if vhost.exchange(exchange)?.kind == ExchangeKind::Topic {
-                for key in keys.iter().skip(1) {
-                    session.check_topic(Access::Write, exchange, key)?;
-                }
-            }
-        }
-        let (mut found, _) = lookup(vhost, exchange, &keys, properties);
-        if not_to_be_stored(properties.headers) {
-            found.histories.clear();
-        }
-        Ok(Arc::new(Route {
-            address: route.address.clone(),
-            found,
-            per_message: true,
-            exchange: route.exchange.clone(),
-        }))
+    /// A batch has it there.
+    pub(crate) fn set_place(&self, place: u32) {
+        self.place.store(place, Ordering::Relaxed);
     }
 }
 
@@ -230,6 +134,7 @@ fn find(vhost: &Vhost, session: &mut Session, address: &[u8]) -> Result<(Route, 
             found: goes,
             per_message: !cacheable,
             exchange: Some(Arc::clone(&found.stats)),
+            ..Route::default()
         },
         remember,
     ))

@@ -114,13 +114,13 @@ impl Peer {
     }
 }
 
-/// One read's worth of publishes to a queue.
-fn publishes(queue: &str, persistent: bool) -> Vec<u8> {
+/// One read's worth of publishes to these queues in turn.
+fn publishes(queues: &[&str], persistent: bool) -> Vec<u8> {
     let body = [b'x'; 100];
     let mut bytes = Vec::new();
-    for _ in 0..BATCH {
+    for n in 0..BATCH as usize {
         let publish = basic::Publish {
-            routing_key: short(queue),
+            routing_key: short(queues[n % queues.len()]),
             ..Default::default()
         };
         let publish = AMQPClass::Basic(basic::AMQPMethod::Publish(publish));
@@ -163,7 +163,26 @@ fn a_transient_message_is_delivered_without_an_allocation_of_its_own() {
     let (mut publisher, mut consumer) = (Peer::open(&context), Peer::open(&context));
     publisher.declare("q", false);
     consumer.consume("q", true);
-    let input = publishes("q", false);
+    let input = publishes(&["q"], false);
+    let per_read = allocations_per_read(|_| {
+        publisher.receive(&input);
+        assert!(consumer.written_bytes() > 100 * BATCH as usize);
+    });
+    assert!(per_read <= PER_READ, "{per_read} for {BATCH} messages");
+}
+
+#[test]
+fn messages_for_many_queues_in_turn_cost_no_more_allocations() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let context = Context::in_dir(dir.path());
+    let (mut publisher, mut consumer) = (Peer::open(&context), Peer::open(&context));
+    let names: Vec<_> = (0..50).map(|n| format!("q{n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    for name in &names {
+        publisher.declare(name, false);
+        consumer.consume(name, true);
+    }
+    let input = publishes(&names, false);
     let per_read = allocations_per_read(|_| {
         publisher.receive(&input);
         assert!(consumer.written_bytes() > 100 * BATCH as usize);
@@ -182,7 +201,7 @@ fn a_persistent_message_is_confirmed_and_acked_without_an_allocation_of_its_own(
         &AMQPClass::Confirm(confirm::AMQPMethod::Select(Default::default())),
     );
     consumer.consume("q", false);
-    let input = publishes("q", true);
+    let input = publishes(&["q"], true);
     let rounds: Vec<_> = (0..WARM_UP + COUNTED)
         .map(|n| acks(1 + n * BATCH))
         .collect();

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustc_hash::FxHashMap;
+use warren_amqp::ReplyError;
 use warren_broker::stats::{Event, ExchangeStats, LiveChannel};
 use warren_broker::{ChannelCredit, ChannelSlot, ConsumerId, PublishBatch, Published, Queue};
 
 use super::confirms::Confirms;
+use super::fault::Fault;
 use super::unacked::Unacked;
 
 /// A channel.
@@ -118,6 +121,17 @@ pub(crate) struct Body {
     pub(crate) received: u64,
 }
 
+/// The channel, which the caller knows to be open.
+pub(crate) fn open(
+    channels: &mut FxHashMap<u16, Channel>,
+    number: u16,
+) -> Result<&mut OpenChannel, Fault> {
+    match channels.get_mut(&number) {
+        Some(Channel::Open(channel)) => Ok(channel),
+        _ => Err(ReplyError::channel_error("expected 'channel.open'").into()),
+    }
+}
+
 impl OpenChannel {
     /// A fresh channel.
     pub(crate) fn new(
@@ -138,6 +152,11 @@ impl OpenChannel {
             live,
             _slot: slot,
         }
+    }
+
+    /// The number of the next publish; 0 without confirms.
+    pub(crate) fn next_confirm(&mut self) -> u64 {
+        self.confirms.as_mut().map_or(0, Confirms::next)
     }
 
     /// Counts what a published batch held of this channel.

@@ -3,8 +3,6 @@
 //! The usual publish (method, header and one body frame, all in the read buffer) is handled in
 //! one go without a copy before the batch's own. Anything else is assembled on the channel.
 
-use std::sync::Arc;
-
 use warren_amqp::frame::{self, FrameKind};
 use warren_amqp::method::{Publish, parse_publish};
 use warren_amqp::{
@@ -13,9 +11,9 @@ use warren_amqp::{
 };
 use warren_broker::arguments::parse_expiration;
 use warren_broker::message::{FLAG_BCC, FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
-use warren_broker::{REPLY_TO, Route, Settings};
+use warren_broker::{REPLY_TO, RouteAt, Settings};
 
-use super::channel::{Body, Content, Returned};
+use super::channel::{self, Body, Channel, Content, Returned};
 use super::fault::Fault;
 use super::{Connection, LARGE_MESSAGE};
 
@@ -45,7 +43,7 @@ struct Incoming<'a> {
 
 /// A message that may be published.
 struct Checked {
-    route: Arc<Route>,
+    route: RouteAt,
     /// What the broker must know of it.
     meta: Meta,
     /// The header, if it has to be another one.
@@ -223,17 +221,15 @@ impl Connection {
             // Returned to the sender, or its header must be rewritten: the plain way.
             return self.complete(number, &incoming);
         };
-        if self.open(number)?.tx.is_some() {
+        let channel = self.open(number)?;
+        if channel.tx.is_some() {
             return self.complete(number, &incoming);
         }
-        let confirm = self.next_confirm(number)?;
-        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_open()) {
-            let parts = [incoming.address, incoming.header, incoming.body];
-            tap.published(number, &route, parts);
-        }
+        let confirm = channel.next_confirm();
+        self.trace(number, route, &incoming);
         self.flush_publishes();
         self.batch.push_large(
-            &route,
+            self.routes.get(route),
             number,
             confirm,
             (body.data, address_len, header_len),
@@ -251,44 +247,47 @@ impl Connection {
             rewritten,
             returned,
         } = self.check(number, incoming)?;
-        let confirm = self.next_confirm(number)?;
-        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_open()) {
-            let parts = [incoming.address, incoming.header, incoming.body];
-            tap.published(number, &route, parts);
-        }
-        if returned {
-            // The return stands before the confirm (H-22, H-48).
-            self.return_message(number, incoming)?;
-            let parts = [incoming.address, incoming.header, incoming.body];
-            let channel = self.open(number)?;
-            if let Some(tx) = &mut channel.tx {
-                tx.published += 1;
-                tx.publishes.push_returned(&route, number, 0, parts, meta);
-                channel.show_tx();
-            } else {
-                self.batch
-                    .push_returned(&route, number, confirm, parts, meta);
-            }
-            return Ok(());
-        }
+        self.trace(number, route, incoming);
+        let channel = channel::open(&mut self.channels, number)?;
+        let confirm = channel.next_confirm();
+        let route = self.routes.get(route);
         let header = rewritten.as_deref().unwrap_or(incoming.header);
         let parts = [incoming.address, header, incoming.body];
-        let channel = self.open(number)?;
         if let Some(tx) = &mut channel.tx {
             if tx.publishes.bytes() + incoming.body.len() > TX_BYTES_MAX {
                 let text = format!("transaction is larger than {TX_BYTES_MAX} bytes");
                 return Err(ReplyError::precondition_failed(text).into());
             }
             tx.published += 1;
-            tx.publishes.push(&route, number, 0, parts, meta);
+            if returned {
+                tx.returns.push(Returned::of(incoming));
+                tx.publishes.push_returned(route, number, 0, parts, meta);
+            } else {
+                tx.publishes.push(route, number, 0, parts, meta);
+            }
             channel.show_tx();
             return Ok(());
         }
-        self.batch.push(&route, number, confirm, parts, meta);
+        if returned {
+            // The return stands before the confirm (H-22, H-48).
+            self.batch
+                .push_returned(route, number, confirm, parts, meta);
+            self.send_return(number, &Returned::of(incoming));
+            return Ok(());
+        }
+        self.batch.push(route, number, confirm, parts, meta);
         if self.batch.is_full() {
             self.flush();
         }
         Ok(())
+    }
+
+    /// Has a trace that is on see the message.
+    fn trace(&self, number: u16, route: RouteAt, incoming: &Incoming<'_>) {
+        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_open()) {
+            let parts = [incoming.address, incoming.header, incoming.body];
+            tap.published(number, self.routes.get(route), parts);
+        }
     }
 
     /// The checks of H-20 in their order.
@@ -311,16 +310,16 @@ impl Connection {
         let route = self.routes.resolve(vhost, session, incoming.address)?;
         let raw = incoming.header.get(12..).unwrap_or_default();
         let intercepted = !self.context.broker.settings().interceptors.is_empty();
-        let looked_at = route.per_message() || intercepted;
+        let looked_at = self.routes.get(route).per_message() || intercepted;
         let (route, meta, rewritten) = match (raw, looked_at) {
             ([flags @ .., mode], false) if *flags == ONLY_DELIVERY_MODE => {
                 let meta = Meta {
                     flags: persistence(Some(*mode)),
                     ..Meta::default()
                 };
-                (Arc::clone(route), meta, None)
+                (route, meta, None)
             }
-            (flags, false) if *flags == NO_PROPERTIES => (Arc::clone(route), Meta::default(), None),
+            (flags, false) if *flags == NO_PROPERTIES => (route, Meta::default(), None),
             _ => {
                 let properties = parse_properties(raw)?;
                 let reply = self.channels.get(&number).and_then(reply_queue_name);
@@ -337,38 +336,18 @@ impl Connection {
                     Some(header) => parse_properties(header.get(12..).unwrap_or_default())?,
                     None => properties,
                 };
-                let route = warren_broker::RouteCache::refine(vhost, session, route, &seen)?;
+                let address = incoming.address;
+                let route = self.routes.refine(vhost, session, route, address, &seen)?;
                 check_user_id(&properties, &session.user)?;
                 (route, meta, rewritten)
             }
         };
         Ok(Checked {
-            returned: incoming.mandatory && route.is_unroutable(),
+            returned: incoming.mandatory && self.routes.get(route).is_unroutable(),
             route,
             meta,
             rewritten,
         })
-    }
-
-    fn next_confirm(&mut self, number: u16) -> Result<u64, Fault> {
-        Ok(self
-            .open(number)?
-            .confirms
-            .as_mut()
-            .map_or(0, |confirms| confirms.next()))
-    }
-
-    fn return_message(&mut self, number: u16, incoming: &Incoming<'_>) -> Result<(), Fault> {
-        let returned = Returned {
-            address: incoming.address.to_vec(),
-            header: incoming.header.to_vec(),
-            body: incoming.body.to_vec(),
-        };
-        match &mut self.open(number)?.tx {
-            Some(tx) => tx.returns.push(returned),
-            None => self.send_return(number, &returned),
-        }
-        Ok(())
     }
 
     pub(super) fn send_return(&self, number: u16, returned: &Returned) {
@@ -388,13 +367,23 @@ impl Connection {
     }
 }
 
-fn reply_queue_name(channel: &super::channel::Channel) -> Option<String> {
+impl Returned {
+    fn of(incoming: &Incoming<'_>) -> Self {
+        Self {
+            address: incoming.address.to_vec(),
+            header: incoming.header.to_vec(),
+            body: incoming.body.to_vec(),
+        }
+    }
+}
+
+fn reply_queue_name(channel: &Channel) -> Option<String> {
     match channel {
-        super::channel::Channel::Open(channel) => channel
+        Channel::Open(channel) => channel
             .reply_queue
             .as_ref()
             .map(|queue| queue.name().to_owned()),
-        super::channel::Channel::Closing => None,
+        Channel::Closing => None,
     }
 }
 

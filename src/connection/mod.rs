@@ -488,10 +488,7 @@ impl Connection {
 
     /// The channel, which the caller knows to be open.
     fn open(&mut self, number: u16) -> Result<&mut OpenChannel, Fault> {
-        match self.channels.get_mut(&number) {
-            Some(Channel::Open(channel)) => Ok(channel),
-            _ => Err(ReplyError::channel_error("expected 'channel.open'").into()),
-        }
+        channel::open(&mut self.channels, number)
     }
 
     fn send(&self, channel: u16, method: &AMQPClass) {

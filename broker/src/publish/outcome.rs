@@ -19,7 +19,8 @@ impl PublishBatch {
         let mut sum = Published::none(0);
         let mut out = 0;
         while let Some(run) = runs.next() {
-            let (n, targets) = (u64::from(run.n), run.route.targets().len() as u64);
+            let route = &self.routes[run.route];
+            let (n, targets) = (u64::from(run.n), route.targets().len() as u64);
             sum.channel = run.channel;
             sum.messages += n;
             match run.returned {
@@ -28,13 +29,13 @@ impl PublishBatch {
                 false => out += n * targets,
             }
             confirmed += if run.first_confirm == 0 { 0 } else { n };
-            let exchange = run.route.exchange();
+            let exchange = route.exchange();
             if pairs && let Some(exchange) = exchange {
-                let queues = run.route.targets().iter();
+                let queues = route.targets().iter();
                 queues.for_each(|queue| queue.count_incoming(exchange, n));
             }
             let same = |next: &&Run| {
-                let pair = next.route.exchange().zip(exchange);
+                let pair = self.routes[next.route].exchange().zip(exchange);
                 next.channel == run.channel && pair.is_some_and(|(a, b)| Arc::ptr_eq(a, b))
             };
             if runs.peek().is_some_and(same) {
@@ -66,12 +67,13 @@ impl PublishBatch {
     /// Tells the vhost what of the batch reached no queue.
     #[cold]
     fn note_unroutable(&self, now_ms: u64) {
-        let lost = |run: &&Run| run.returned || run.route.targets().is_empty();
+        let route = |run: &Run| &self.routes[run.route];
+        let lost = |run: &&Run| run.returned || route(run).targets().is_empty();
         let runs = || self.runs.iter().filter(lost);
         // All of a batch come from one connection, so from one vhost.
-        let vhost = runs().find_map(|run| run.route.exchange());
+        let vhost = runs().find_map(|run| route(run).exchange());
         if let Some(vhost) = vhost.map(|exchange| exchange.vhost()) {
-            let runs = runs().map(|run| (run.route.address(), u64::from(run.n), run.returned));
+            let runs = runs().map(|run| (route(run).address(), u64::from(run.n), run.returned));
             vhost.unroutable.note(runs, self.publisher, now_ms);
         }
     }
@@ -90,7 +92,7 @@ impl PublishBatch {
                 nack: false,
             };
             let mut first = run.first_confirm;
-            if !run.route.targets().is_empty() && !self.rejected.is_empty() {
+            if !self.rejected.is_empty() && !self.routes[run.route].targets().is_empty() {
                 for index in self
                     .rejected
                     .iter()

@@ -30,6 +30,8 @@ pub(super) struct Slots {
     pub(super) list: Vec<Slot>,
     /// Filled only when there are many.
     by_queue: FxHashMap<QueueId, usize>,
+    /// Emptied ranges of the batch before.
+    spare: Vec<Vec<(u32, u32)>>,
 }
 
 /// Slots searched one by one; with more, by their queue's number.
@@ -37,7 +39,11 @@ const FEW_SLOTS: usize = 16;
 
 impl Slots {
     pub(super) fn clear(&mut self) {
-        self.list.clear();
+        let used = self.list.drain(..);
+        self.spare.extend(used.map(|mut slot| {
+            slot.ranges.clear();
+            slot.ranges
+        }));
         self.by_queue.clear();
     }
 
@@ -58,7 +64,7 @@ impl Slots {
         let queue = Arc::clone(queue);
         self.list.push(Slot {
             queue,
-            ranges: Vec::new(),
+            ranges: self.spare.pop().unwrap_or_default(),
             n: 0,
             first_seq: 0,
             next_seq: 0,
