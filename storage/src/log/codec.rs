@@ -70,7 +70,10 @@ pub(crate) fn read<'a>(
     body: &'a [u8],
     entry: &mut dyn FnMut(Entry<'a>),
 ) -> Result<(), Malformed> {
-    walk(kind, body, &mut |_| {}).ok_or(Malformed)?;
+    if kind != MESSAGE {
+        // A message is a single thing, told once it has been understood. Others are tried first.
+        walk(kind, body, &mut |_| {}).ok_or(Malformed)?;
+    }
     walk(kind, body, entry).ok_or(Malformed)
 }
 

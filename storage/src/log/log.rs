@@ -397,21 +397,20 @@ impl Core {
                 let place = window.record(&places[at..]).map_err(unreadable)?;
                 let found = match place {
                     Place::Record(kind, body) => {
-                        let body = &window.bytes()[body];
-                        read::find(kind, body, (queue, seq), &mut |message| {
-                            messages += 1;
-                            bytes += message.payload.len();
-                            see(Stored::Message {
-                                seq,
-                                enqueued_ms: message.enqueued_ms,
-                                flags: message.flags,
-                                payload: message.payload,
-                            });
-                        })
+                        read::find(kind, &window.bytes()[body], (queue, seq))
                     }
-                    Place::Damaged | Place::Gone => false,
+                    Place::Damaged | Place::Gone => None,
                 };
-                if !found {
+                if let Some(message) = found {
+                    messages += 1;
+                    bytes += message.payload.len();
+                    see(Stored::Message {
+                        seq,
+                        enqueued_ms: message.enqueued_ms,
+                        flags: message.flags,
+                        payload: message.payload,
+                    });
+                } else {
                     from = seq;
                     if self.stands(queue, seq) != Some(slot) {
                         // It moved or died meanwhile, and its segment may be in use again.

@@ -16,7 +16,7 @@ use super::{QueueId, Seq};
 use crate::dir::{DataDir, LOG_DIR};
 use crate::disk::{DiskFile, join};
 use crate::framing::record::{self, Check, RECORD_HEADER};
-use crate::framing::{FileType, Seal};
+use crate::framing::{FileSeal, FileType, Seal};
 
 /// How much [`MessageLog::read`](super::MessageLog::read) gives back at once.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,10 @@ pub(crate) struct Window<'a> {
     files: &'a OpenFiles,
     segment: u32,
     start: u64,
+    /// What was read, then what was read before: room is not cleared again and again.
     bytes: Vec<u8>,
+    /// How much of it was read.
+    filled: usize,
 }
 
 /// What stands at a place.
@@ -152,11 +155,12 @@ impl<'a> Window<'a> {
             segment: 0,
             start: 0,
             bytes: Vec::new(),
+            filled: 0,
         }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.filled]
     }
 
     /// What was read may no longer be what stands there.
@@ -164,13 +168,14 @@ impl<'a> Window<'a> {
         self.segment = 0;
     }
 
-    /// Makes sure that the window begins at or before `from` and ends at or behind `to`, or at
-    /// the end of the segment. False if the segment is gone.
-    fn cover(&mut self, segment: u32, from: u64, to: u64) -> io::Result<bool> {
-        let end = self.start + self.bytes.len() as u64;
-        if self.segment == segment && self.start <= from && to <= end {
-            return Ok(true);
-        }
+    /// Where the window ends in the segment.
+    fn end(&self) -> u64 {
+        self.start + self.filled as u64
+    }
+
+    /// Fills the window anew: from `from` to `to`, or to the end of the segment. False if the
+    /// segment is gone.
+    fn fill(&mut self, segment: u32, from: u64, to: u64) -> io::Result<bool> {
         let file = match self.files.get(segment) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -178,17 +183,17 @@ impl<'a> Window<'a> {
         };
         let len = usize::try_from(to - from).map_err(io::Error::other)?;
         self.segment = 0;
-        self.bytes.clear();
-        self.bytes.resize(len, 0);
+        if self.bytes.len() < len {
+            self.bytes.resize(len, 0);
+        }
         let mut filled = 0;
         while filled < len {
-            match file.read_at(&mut self.bytes[filled..], from + filled as u64)? {
+            match file.read_at(&mut self.bytes[filled..len], from + filled as u64)? {
                 0 => break,
                 read => filled += read,
             }
         }
-        self.bytes.truncate(filled);
-        (self.segment, self.start) = (segment, from);
+        (self.segment, self.start, self.filled) = (segment, from, filled);
         Ok(true)
     }
 
@@ -200,27 +205,34 @@ impl<'a> Window<'a> {
         };
         let (segment, offset) = (slot.segment(), u64::from(slot.offset()));
         let header = offset + RECORD_HEADER as u64;
-        let covered = self.segment == segment
-            && self.start <= offset
-            && header <= self.start + self.bytes.len() as u64;
-        if !covered && !self.cover(segment, offset, ahead(slots).max(header))? {
+        let covered = self.segment == segment && self.start <= offset && header <= self.end();
+        if !covered && !self.fill(segment, offset, ahead(slots).max(header))? {
             return Ok(Place::Gone);
         }
         let seal = Seal::new(self.files.dir.storage_id()).file(FileType::Segment, segment.into());
+        if let Some(place) = self.check(offset, seal)? {
+            return Ok(place);
+        }
+        // Good so far as it is there, or not at all.
         let at = usize::try_from(offset - self.start).map_err(io::Error::other)?;
-        let Some(len) = record::length(&self.bytes, at, self.start, seal) else {
+        let len = record::length(self.bytes(), at, self.start, seal);
+        let end = len.map(|len| offset + len as u64);
+        let Some(end) = end.filter(|end| *end > self.end()) else {
             return Ok(Place::Damaged);
         };
-        let end = offset + len as u64;
-        if end > self.start + self.bytes.len() as u64
-            && !self.cover(segment, offset, ahead(slots).max(end))?
-        {
+        if !self.fill(segment, offset, ahead(slots).max(end))? {
             return Ok(Place::Gone);
         }
+        Ok(self.check(offset, seal)?.unwrap_or(Place::Damaged))
+    }
+
+    /// The record at an offset that the window covers; none if it cannot be told from here.
+    fn check(&self, offset: u64, seal: FileSeal) -> io::Result<Option<Place>> {
         let at = usize::try_from(offset - self.start).map_err(io::Error::other)?;
-        Ok(match record::check_at(&self.bytes, at, self.start, seal) {
-            Check::Good { kind, body, .. } => Place::Record(kind, body),
-            Check::BadBody { .. } | Check::Bad => Place::Damaged,
+        Ok(match record::check_at(self.bytes(), at, self.start, seal) {
+            Check::Good { kind, body, .. } => Some(Place::Record(kind, body)),
+            Check::BadBody { .. } => Some(Place::Damaged),
+            Check::Bad => None,
         })
     }
 }
@@ -246,22 +258,16 @@ fn ahead(slots: &[(Seq, Slot)]) -> u64 {
     to
 }
 
-/// Calls `see` for the message if the record holds it; false if it does not.
-pub(crate) fn find<'a>(
-    kind: u8,
-    body: &'a [u8],
-    target: (QueueId, Seq),
-    see: &mut dyn FnMut(codec::Message<'a>),
-) -> bool {
-    let mut found = false;
+/// The message, if the record holds it.
+pub(crate) fn find(kind: u8, body: &[u8], target: (QueueId, Seq)) -> Option<codec::Message<'_>> {
+    let mut found = None;
     let read = codec::read(kind, body, &mut |entry| {
         if let Entry::Message(message) = entry
-            && !found
+            && found.is_none()
             && message.targets().any(|other| other == target)
         {
-            found = true;
-            see(message);
+            found = Some(message);
         }
     });
-    read.is_ok() && found
+    read.ok().and(found)
 }
