@@ -202,6 +202,13 @@ impl Chunk {
         }
     }
 
+    /// An empty chunk in the memory of this one.
+    pub fn emptied(mut self) -> Self {
+        self.data.clear();
+        self.places.clear();
+        self
+    }
+
     /// A chunk of a single message.
     pub fn single(
         address: &[u8],

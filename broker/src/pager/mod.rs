@@ -2,9 +2,10 @@
 //! due, and sees to it that all queues together do not keep too many in memory.
 //!
 //! A [`Pager`] is what queues know: where to ask for a load, how much they may keep, how much they
-//! do keep. Its thread (`worker`) reads (`reader`), never with a queue locked, and pages out
-//! (`page_out`) while memory is short.
+//! do keep. Its thread (`worker`) reads (`reader`) into memory it uses again (`chunks`), never with
+//! a queue locked, and pages out (`page_out`) while memory is short.
 
+mod chunks;
 mod page_out;
 pub(crate) mod reader;
 mod worker;

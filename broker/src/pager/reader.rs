@@ -3,6 +3,7 @@
 use warren_storage::{MessageLog, QueueId, ReadEnd, ReadError, ReadLimit, Seq, Stored};
 
 use crate::message::{CHUNK_TARGET_BYTES, Chunk, FLAG_PAGED, Message};
+use crate::pager::chunks::Chunks;
 use crate::publish::read_record;
 use crate::queue::{Load, Queue};
 
@@ -18,15 +19,22 @@ pub(crate) struct Read {
     pub(crate) lost: Vec<Seq>,
 }
 
-/// Builds chunks of what it reads.
+/// Builds chunks of what it reads, in memory it keeps for that.
 #[derive(Default)]
 pub(crate) struct Reader {
     chunk: Chunk,
     /// Number and index in the open chunk.
     open: Vec<(Seq, u32)>,
+    read: Read,
+    chunks: Chunks,
 }
 
 impl Reader {
+    /// Whether it keeps no memory.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.read.messages.capacity() == 0
+    }
+
     /// Reads what `load` wants, up to its bytes; what was not reached is neither read nor lost.
     ///
     /// What the log does not know as durable may have been appended a moment ago: only for that it
@@ -36,27 +44,30 @@ impl Reader {
         log: &MessageLog,
         queue: &Queue,
         load: &Load,
-    ) -> Result<Read, ReadError> {
-        let mut read = Read::default();
+    ) -> Result<&mut Read, ReadError> {
         let mut missing = Vec::new();
+        self.read.messages.clear();
+        self.read.lost.clear();
         let outcome = self.pass(
             |from, to, limit, see| log.read_durable(queue.id(), from, to, limit, see),
             queue,
             (&load.seqs, load.bytes),
-            (&mut read, &mut missing),
+            &mut missing,
         );
-        self.end_pass(outcome, &mut read)?;
+        self.end_pass(outcome)?;
         if missing.is_empty() {
-            return Ok(read);
+            return Ok(&mut self.read);
         }
         let wanted = std::mem::take(&mut missing);
         let outcome = self.pass(
             |from, to, limit, see| log.read(queue.id(), from, to, limit, see),
             queue,
             (&wanted, load.bytes),
-            (&mut read, &mut missing),
+            &mut missing,
         );
-        match self.end_pass(outcome, &mut read) {
+        let outcome = self.end_pass(outcome);
+        let read = &mut self.read;
+        match outcome {
             // The log is stalled; what could be read is worth having.
             Err(ReadError::NotWritten(_)) if !read.messages.is_empty() => {}
             outcome => {
@@ -70,13 +81,9 @@ impl Reader {
     }
 
     /// Keeps what was read, unless that ended half way: then it comes again.
-    fn end_pass(
-        &mut self,
-        outcome: Result<(), ReadError>,
-        read: &mut Read,
-    ) -> Result<(), ReadError> {
+    fn end_pass(&mut self, outcome: Result<(), ReadError>) -> Result<(), ReadError> {
         match &outcome {
-            Ok(()) => self.close(read),
+            Ok(()) => self.close(),
             Err(_) => (self.chunk, self.open) = (Chunk::default(), Vec::new()),
         }
         outcome
@@ -88,7 +95,7 @@ impl Reader {
         from: impl Fn(Seq, Seq, ReadLimit, &mut dyn FnMut(Stored<'_>)) -> Result<ReadEnd, ReadError>,
         queue: &Queue,
         (mut seqs, most_bytes): (&[Seq], usize),
-        (read, missing): (&mut Read, &mut Vec<Seq>),
+        missing: &mut Vec<Seq>,
     ) -> Result<(), ReadError> {
         let mut bytes = 0;
         while let Some(&first) = seqs.first()
@@ -104,12 +111,14 @@ impl Reader {
             let end = from(first, last, limit, &mut |stored| {
                 let seq = seq_of(&stored);
                 bytes += payload_of(&stored).len();
-                let skipped = wanted.partition_point(|wanted| *wanted < seq);
-                missing.extend_from_slice(&wanted[..skipped]);
-                wanted = &wanted[skipped..];
+                if wanted.first() != Some(&seq) {
+                    let skipped = wanted.partition_point(|wanted| *wanted < seq);
+                    missing.extend_from_slice(&wanted[..skipped]);
+                    wanted = &wanted[skipped..];
+                }
                 if wanted.first() == Some(&seq) {
                     wanted = &wanted[1..];
-                    self.take(queue, stored, read);
+                    self.take(queue, stored);
                 }
             })?;
             match end {
@@ -128,7 +137,7 @@ impl Reader {
         Ok(())
     }
 
-    fn take(&mut self, queue: &Queue, stored: Stored<'_>, read: &mut Read) {
+    fn take(&mut self, queue: &Queue, stored: Stored<'_>) {
         let (seq, enqueued_ms, flags, payload) = match stored {
             Stored::Message {
                 seq,
@@ -149,34 +158,42 @@ impl Reader {
                     offset,
                     "a message is damaged on disk and lost"
                 );
-                return read.lost.push(seq);
+                return self.read.lost.push(seq);
             }
         };
         let Some((meta, parts)) = read_record(flags & !FLAG_PAGED, payload) else {
-            return read.lost.push(seq);
+            return self.read.lost.push(seq);
         };
-        if self.chunk.bytes() >= CHUNK_TARGET_BYTES {
-            self.close(read);
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        if self.chunk.bytes() + len > CHUNK_TARGET_BYTES {
+            self.close();
         }
         let index = match self.chunk.push_taken_at(enqueued_ms, parts, meta) {
             Some(index) => index,
             None => {
-                self.close(read);
+                self.close();
                 // The first of a chunk is never refused.
                 match self.chunk.push_taken_at(enqueued_ms, parts, meta) {
                     Some(index) => index,
-                    None => return read.lost.push(seq),
+                    None => return self.read.lost.push(seq),
                 }
             }
         };
         self.open.push((seq, index));
     }
 
-    fn close(&mut self, read: &mut Read) {
+    /// Hands the open chunk out and opens another one.
+    fn close(&mut self) {
+        if self.chunk.is_empty() {
+            return;
+        }
+        let next = self.chunks.take(self.chunk.len());
         let taken_at = self.chunk.enqueued_ms();
-        let chunk = std::mem::take(&mut self.chunk).share(taken_at);
+        let chunk = std::mem::replace(&mut self.chunk, next).share(taken_at);
+        self.chunks.remember(&chunk);
         let messages = self.open.drain(..);
-        read.messages
+        self.read
+            .messages
             .extend(messages.map(|(seq, index)| (seq, Message::new(&chunk, index))));
     }
 }

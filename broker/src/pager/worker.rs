@@ -12,10 +12,14 @@ use crate::turn::Turn;
 /// How long after a failed read the next one is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How long the pager has nothing to do before it gives back the memory it reads into.
+const REST: Duration = Duration::from_millis(500);
+
 /// What to do next.
 enum Job {
     Load(Arc<Queue>),
     PageOut,
+    Rest,
     Stop,
 }
 
@@ -27,7 +31,7 @@ pub(super) fn run(pager: &Pager, broker: &Weak<Broker>, clock: fn() -> u64) {
         turn = turn.mark_deliveries(broker.log());
     }
     loop {
-        let job = pager.next();
+        let job = pager.next(!reader.is_at_rest());
         let Some(broker) = broker.upgrade() else {
             return;
         };
@@ -39,6 +43,7 @@ pub(super) fn run(pager: &Pager, broker: &Weak<Broker>, clock: fn() -> u64) {
                 }
             }
             Job::PageOut => page_out::all(&broker, pager, &mut turn),
+            Job::Rest => reader = Reader::default(),
             Job::Stop => return,
         }
         broker.finish(&mut turn);
@@ -46,7 +51,8 @@ pub(super) fn run(pager: &Pager, broker: &Weak<Broker>, clock: fn() -> u64) {
 }
 
 impl Pager {
-    fn next(&self) -> Job {
+    /// Waits for something to do; with `then_rest`, not for long.
+    fn next(&self, then_rest: bool) -> Job {
         let mut todo = self.todo.lock();
         loop {
             if todo.stopped {
@@ -59,7 +65,11 @@ impl Pager {
                 return Job::Load(queue);
             }
             if todo.failed.is_empty() {
-                self.bell.wait(&mut todo);
+                if !then_rest {
+                    self.bell.wait(&mut todo);
+                } else if self.bell.wait_for(&mut todo, REST).timed_out() {
+                    return Job::Rest;
+                }
             } else if self.bell.wait_for(&mut todo, RETRY).timed_out() {
                 let again = std::mem::take(&mut todo.failed);
                 todo.loads.extend(again);
@@ -75,7 +85,7 @@ fn load(broker: &Broker, queue: &Arc<Queue>, reader: &mut Reader, turn: &mut Tur
     };
     match reader.read(broker.log(), queue, &load) {
         Ok(read) => {
-            queue.end_load(load.what, read.messages, &read.lost, turn);
+            queue.end_load(load.what, &mut read.messages, &read.lost, turn);
             true
         }
         Err(error) => {

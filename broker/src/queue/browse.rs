@@ -167,7 +167,9 @@ impl Queue {
             seqs,
             bytes,
         };
-        Ok(Reader::default().read(log, self, &load)?.messages)
+        let mut reader = Reader::default();
+        let read = reader.read(log, self, &load)?;
+        Ok(std::mem::take(&mut read.messages))
     }
 }
 

@@ -59,11 +59,12 @@ impl Queue {
         state.begin_load()
     }
 
-    /// What the pager has read, ascending, and what the log cannot give back.
+    /// What the pager has read, ascending, and what the log cannot give back; `loaded` is empty
+    /// afterwards.
     pub(crate) fn end_load(
         self: &Arc<Self>,
         what: What,
-        loaded: Vec<(Seq, Message)>,
+        loaded: &mut Vec<(Seq, Message)>,
         lost: &[Seq],
         turn: &mut Turn,
     ) {

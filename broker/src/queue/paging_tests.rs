@@ -288,7 +288,7 @@ impl World {
         }
         let (what, now_ms) = (load.what, self.now_ms);
         self.state
-            .end_load(what, messages, &lost, now_ms, &mut self.fx);
+            .end_load(what, &mut messages, &lost, now_ms, &mut self.fx);
     }
 
     fn page_out(&mut self) {

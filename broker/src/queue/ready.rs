@@ -31,7 +31,7 @@ pub(crate) struct Ready {
     /// Body bytes of the paged messages.
     paged_bytes: u64,
     limits: ResidentLimits,
-    /// New entries with numbers below others of their level; see [`Ready::settle_late`].
+    /// New or loaded entries with numbers below others of their level; see [`Ready::settle_late`].
     late: Vec<Entry>,
 }
 
@@ -131,6 +131,11 @@ impl Ready {
     pub(crate) fn push(&mut self, entry: Entry) {
         self.messages += 1;
         self.body_bytes += entry.message.body_len() as u64;
+        self.place(entry);
+    }
+
+    /// Puts an entry behind its level's others, or aside if it does not belong there.
+    fn place(&mut self, entry: Entry) {
         let level = &mut self.levels[usize::from(entry.level)];
         match level.resident.back() {
             Some(last) if last.seq > entry.seq => self.late.push(entry),

@@ -59,7 +59,8 @@ impl Level {
 
     /// The lowest numbers without bytes, at most `most`.
     pub(super) fn away(&self, most: usize) -> Vec<Seq> {
-        let mut away: Vec<Seq> = self.paged.iter().take(most).collect();
+        let mut away = Vec::with_capacity(most.min(self.paged.len()));
+        away.extend(self.paged.iter().take(most));
         if self.stubs > 0 {
             let stubs = self.resident.iter().filter(|e| !e.message.is_present());
             away.extend(stubs.map(|entry| entry.seq).take(most));
@@ -137,10 +138,10 @@ impl Level {
     }
 
     /// Gives a stub its bytes back.
-    pub(super) fn fill(&mut self, loaded: &Entry) {
+    pub(super) fn fill(&mut self, loaded: Entry) {
         if let Some(at) = self.stub_at(loaded.seq) {
             let len = self.resident[at].message.body_len() as u64;
-            self.resident[at].message = loaded.message.clone();
+            self.resident[at].message = loaded.message;
             // What it would have been given meanwhile.
             self.resident[at].deadline_ms = loaded.deadline_ms;
             self.stubs -= 1;

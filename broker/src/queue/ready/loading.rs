@@ -48,24 +48,24 @@ impl Ready {
         None
     }
 
-    /// Takes in what was loaded of a level, ascending, unless it is gone by now; the vector is
-    /// empty afterwards. The entries need their deadline, a stub gets its bytes only.
-    pub(crate) fn loaded(&mut self, number: u8, entries: &mut Vec<Entry>) {
-        let level = &mut self.levels[usize::from(number)];
-        entries.retain_mut(|entry| {
-            if level.paged.remove(entry.seq) {
-                let len = entry.message.body_len() as u64;
-                let expected = len.min(self.paged_bytes);
-                self.paged_bytes -= expected;
-                self.body_bytes += len - expected;
-                return true;
-            }
-            if level.stubs > 0 {
-                level.fill(entry);
-            }
-            false
-        });
-        level.merge(entries);
+    /// Takes in a loaded message, unless it is gone by now. It needs its level and its deadline; a
+    /// stub gets its bytes only. To be called by ascending number, then [`Ready::end_load`].
+    pub(crate) fn load(&mut self, entry: Entry) {
+        let level = &mut self.levels[usize::from(entry.level)];
+        if level.paged.remove(entry.seq) {
+            let len = entry.message.body_len() as u64;
+            let expected = len.min(self.paged_bytes);
+            self.paged_bytes -= expected;
+            self.body_bytes += len - expected;
+            self.place(entry);
+        } else if level.stubs > 0 {
+            level.fill(entry);
+        }
+    }
+
+    /// All that was read has been loaded.
+    pub(crate) fn end_load(&mut self) {
+        self.settle_late();
         self.mend_bytes();
     }
 

@@ -123,8 +123,10 @@ impl Model {
         };
         assert!(!seqs.is_empty() && seqs.is_sorted());
         self.pop(pops);
-        let mut loaded: Vec<Entry> = seqs.iter().map(|seq| entry(*seq, level)).collect();
-        self.ready.loaded(level, &mut loaded);
+        for seq in seqs {
+            self.ready.load(entry(seq, level));
+        }
+        self.ready.end_load();
     }
 
     fn check(&self) {

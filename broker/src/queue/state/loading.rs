@@ -102,29 +102,32 @@ impl QueueState {
     }
 
     /// What the pager read of a [`Load`], ascending, and the numbers the log cannot give back.
-    /// Whatever is gone by now is ignored.
+    /// Whatever is gone by now is ignored. `loaded` is empty afterwards.
     pub(crate) fn end_load(
         &mut self,
         what: What,
-        loaded: Vec<(Seq, Message)>,
+        loaded: &mut Vec<(Seq, Message)>,
         lost: &[Seq],
         now_ms: u64,
         fx: &mut Effects,
     ) {
         self.loading = false;
         if self.deleted {
-            return;
+            return loaded.clear();
         }
         match what {
             What::Level(level) => {
-                let loaded = loaded.into_iter();
-                let mut entries = loaded
-                    .map(|(seq, message)| self.loaded_entry(seq, message, now_ms))
-                    .collect();
-                self.ready.loaded(level, &mut entries);
+                for (seq, message) in loaded.drain(..) {
+                    let entry = self.loaded_entry(seq, message, now_ms);
+                    self.ready.load(entry);
+                }
+                self.ready.end_load();
                 self.ready.lost(level, lost, |seq| fx.lost.push(seq));
             }
-            What::Dying => self.bury(&loaded, lost, fx),
+            What::Dying => {
+                self.bury(loaded, lost, fx);
+                loaded.clear();
+            }
         }
         if self.settings.overflow == Overflow::DropHead {
             self.drop_head(fx);
