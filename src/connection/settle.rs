@@ -11,6 +11,7 @@ use warren_storage::Durable;
 
 use super::channel::Channel;
 use super::{Connection, Phase};
+use crate::net::bell;
 use crate::net::outbox::by_source;
 
 impl Connection {
@@ -73,7 +74,7 @@ impl Connection {
         let Some(mut position) = self.answer_durable() else {
             return;
         };
-        if position != warren_broker::NEVER && self.context.broker.log().commit_here(position) {
+        if position != warren_broker::NEVER && self.commit_here(position) {
             match self.answer_durable() {
                 Some(next) => position = next,
                 None => return,
@@ -142,7 +143,7 @@ impl Connection {
             self.barrier = (0, 0);
             return self.close_connection(ReplyError::internal());
         }
-        let written = log.durable_up_to() >= position || log.commit_here(position);
+        let written = log.durable_up_to() >= position || self.commit_here(position);
         if self.durable() {
             self.barrier = (0, 0);
             return;
@@ -153,6 +154,12 @@ impl Connection {
         if !written {
             self.await_log(position);
         }
+    }
+
+    /// Commits up to there if that is quick; what was done for other connections goes out before.
+    fn commit_here(&self, position: warren_storage::Position) -> bool {
+        bell::sound();
+        self.context.broker.log().commit_here(position)
     }
 
     fn await_log(&self, position: warren_storage::Position) {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
+use super::bell::Silence;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::transport::Transport;
@@ -200,7 +201,9 @@ impl<S: Transport> Driver<S> {
             return Poll::Ready(Step::Moving);
         }
         let started = Instant::now();
+        let silence = Silence::keep();
         let step = self.step(context);
+        drop(silence);
         self.seat
             .worked(started.elapsed(), self.connection.company());
         if self.connection.is_ponderous() {

@@ -1,5 +1,6 @@
 //! Sockets: listeners, the task of each connection, and what is waiting to be written.
 
+pub(crate) mod bell;
 pub(crate) mod driver;
 pub(crate) mod listener;
 pub(crate) mod outbox;

@@ -12,7 +12,7 @@ mod channel;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::Context;
 
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
@@ -29,6 +29,7 @@ use warren_storage::{Durable, QueueId};
 
 use self::channel::Source;
 pub(crate) use self::channel::{ChannelOut, by_source};
+use super::bell::Wakeup;
 use super::write_buf::WriteBuf;
 
 /// Bytes waiting for a socket beyond which its consumers get nothing more.
@@ -71,7 +72,7 @@ pub(crate) struct Inner {
     pub(crate) out: WriteBuf,
     /// Boxed: the table has room for more than the one channel most connections have.
     channels: FxHashMap<u16, Box<ChannelOut>>,
-    waker: Option<Waker>,
+    wakeup: Option<Wakeup>,
     signals: Signals,
     frame_max: u32,
     /// Traces what is delivered, once the connection has a vhost.
@@ -129,7 +130,7 @@ impl Outbox {
         let inner = Inner {
             out: WriteBuf::default(),
             channels: FxHashMap::default(),
-            waker: None,
+            wakeup: None,
             signals: Signals::default(),
             frame_max: 0,
             tap: None,
@@ -183,12 +184,12 @@ impl Outbox {
         if !hold && into.is_empty() && !inner.out.is_empty() {
             std::mem::swap(into, &mut inner.out);
         }
-        if inner
-            .waker
+        if !inner
+            .wakeup
             .as_ref()
-            .is_none_or(|waker| !waker.will_wake(context.waker()))
+            .is_some_and(|wakeup| wakeup.is_of(context))
         {
-            inner.waker = Some(context.waker().clone());
+            inner.wakeup = Some(Wakeup::of(context));
         }
         inner
             .signals
@@ -325,10 +326,10 @@ impl Outbox {
             return;
         }
         inner.signals.overdue = overdue;
-        let waker = inner.waker.clone();
+        let wakeup = inner.wakeup.clone();
         drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(wakeup) = wakeup {
+            wakeup.wake();
         }
     }
 
@@ -336,10 +337,10 @@ impl Outbox {
     pub(crate) fn signal(&self, set: impl FnOnce(&mut Signals)) {
         let mut inner = self.inner.lock();
         set(&mut inner.signals);
-        let waker = inner.waker.clone();
+        let wakeup = inner.wakeup.clone();
         drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(wakeup) = wakeup {
+            wakeup.wake();
         }
     }
 
@@ -349,9 +350,9 @@ impl Outbox {
     }
 
     fn wake(&self) {
-        let waker = self.inner.lock().waker.clone();
-        if let Some(waker) = waker {
-            waker.wake();
+        let wakeup = self.inner.lock().wakeup.clone();
+        if let Some(wakeup) = wakeup {
+            wakeup.wake();
         }
     }
 }
@@ -386,7 +387,7 @@ impl ConsumerSink for Outbox {
         let Inner {
             out,
             channels,
-            waker,
+            wakeup,
             frame_max,
             tap,
             ..
@@ -445,9 +446,9 @@ impl ConsumerSink for Outbox {
         }
         self.pending.fetch_add(out.len() - before, Ordering::SeqCst);
         if before == 0
-            && let Some(waker) = waker
+            && let Some(wakeup) = wakeup
         {
-            waker.wake_by_ref();
+            wakeup.wake();
         }
         true
     }

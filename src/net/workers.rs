@@ -17,6 +17,8 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
+use super::bell::Bell;
+
 /// How often loads are compared.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -194,11 +196,12 @@ impl Workers {
 const DUE_SOON: Duration = Duration::from_secs(1);
 
 fn run(runtime: Runtime) {
-    runtime.block_on(async {
+    runtime.spawn(async {
         loop {
             tokio::time::sleep(DUE_SOON).await;
         }
     });
+    runtime.block_on(Arc::new(Bell::default()).answer());
 }
 
 impl Seat {
