@@ -142,6 +142,7 @@ pub(crate) async fn sample_stats(
             let found = monitor.latest();
             let machine = Machine::look(found.memory_used, found.disk_free);
             broker.stats().sample(clock::now_ms(), machine);
+            warren_broker::buffers::free_unused();
         });
         if let Err(error) = sampled.await {
             tracing::error!(%error, "statistics were not sampled");

@@ -10,6 +10,7 @@ pub mod arguments;
 mod audit;
 pub mod auth;
 mod broker;
+pub mod buffers;
 pub mod catalog;
 mod dead_lately;
 pub mod dead_letter;

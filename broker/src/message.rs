@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use warren_amqp::split_address;
 
+use crate::buffers::Buffer;
 use crate::dead_letter::strip_bcc;
 
 /// A chunk is closed once it holds this much; a message larger than it stands alone.
@@ -67,7 +68,7 @@ struct Place {
 /// The bytes of some messages, immutable once shared.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    data: Vec<u8>,
+    data: Buffer,
     places: Vec<Place>,
     enqueued_ms: u64,
 }
@@ -187,7 +188,7 @@ impl Chunk {
     /// A chunk with room for about `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
-            data: Vec::with_capacity(bytes),
+            data: Buffer::with_capacity(bytes),
             ..Self::default()
         }
     }
@@ -196,7 +197,7 @@ impl Chunk {
     /// what one read brings is much like what the one before brought.
     pub fn like(last: (usize, u32)) -> Self {
         Self {
-            data: Vec::with_capacity(last.0),
+            data: Buffer::with_capacity(last.0),
             places: Vec::with_capacity(last.1 as usize),
             enqueued_ms: 0,
         }
@@ -209,6 +210,14 @@ impl Chunk {
         self
     }
 
+    /// An empty chunk for one message of so many bytes.
+    pub fn for_message(bytes: usize) -> Self {
+        Self {
+            data: Buffer::for_message(bytes),
+            ..Self::default()
+        }
+    }
+
     /// A chunk of a single message.
     pub fn single(
         address: &[u8],
@@ -217,14 +226,14 @@ impl Chunk {
         meta: Meta,
         now_ms: u64,
     ) -> Arc<Self> {
-        let mut chunk = Self::with_capacity(address.len() + header.len() + body.len());
+        let mut chunk = Self::for_message(address.len() + header.len() + body.len());
         chunk.push(address, header, body, meta);
         chunk.share(now_ms)
     }
 
     /// A chunk of one message whose address, header and body already stand in `data` in that
     /// order: how a large body is kept without another copy.
-    pub fn assembled(data: Vec<u8>, address_len: usize, header_len: usize, meta: Meta) -> Self {
+    pub fn assembled(data: Buffer, address_len: usize, header_len: usize, meta: Meta) -> Self {
         let body_len = (data.len() - address_len - header_len) as u32;
         let place = Place {
             start: 0,

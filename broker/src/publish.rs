@@ -19,6 +19,7 @@ use routes::Routes;
 use slots::Slots;
 
 use crate::broker::Broker;
+use crate::buffers::{Buffer, LARGE};
 use crate::ids::{ConnectionId, ConsumerId};
 use crate::message::{CHUNK_TARGET_BYTES, Chunk, Meta};
 use crate::queue::{Entry, Queue};
@@ -183,7 +184,10 @@ impl PublishBatch {
             return;
         }
         if self.chunk.is_empty() {
-            self.chunk = Chunk::like(self.last);
+            self.chunk = match parts[2].len() {
+                LARGE.. => Chunk::for_message(parts.iter().map(|part| part.len()).sum()),
+                _ => Chunk::like(self.last),
+            };
         }
         self.chunk.push(parts[0], parts[1], parts[2], meta);
     }
@@ -230,7 +234,7 @@ impl PublishBatch {
         route: &Arc<Route>,
         channel: u16,
         confirm: u64,
-        (data, address_len, header_len): (Vec<u8>, usize, usize),
+        (data, address_len, header_len): (Buffer, usize, usize),
         meta: Meta,
     ) {
         debug_assert!(self.runs.is_empty(), "a large message stands alone");

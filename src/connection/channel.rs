@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
 use warren_amqp::ReplyError;
+use warren_broker::buffers::Buffer;
 use warren_broker::stats::{Event, ExchangeStats, LiveChannel};
 use warren_broker::{ChannelCredit, ChannelSlot, ConsumerId, PublishBatch, Published, Queue};
 
@@ -112,7 +113,9 @@ pub(crate) struct Content {
 /// A body being received.
 pub(crate) struct Body {
     /// Address, content header payload and the body so far, one after the other.
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: Buffer,
+    /// Bytes before the body.
+    pub(crate) before: usize,
     /// Length of the content header payload.
     pub(crate) header_len: usize,
     /// Declared body size.

@@ -10,6 +10,7 @@ use warren_amqp::{
     parse_properties, put_return_head,
 };
 use warren_broker::arguments::parse_expiration;
+use warren_broker::buffers::{Buffer, LARGE};
 use warren_broker::message::{FLAG_BCC, FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
 use warren_broker::{REPLY_TO, RouteAt, Settings};
 
@@ -22,6 +23,10 @@ const BODY_MAX: u64 = 536_870_912;
 
 /// Bodies at least this large get a chunk of their own, assembled in place.
 const LARGE_BODY: usize = 16 * 1024;
+
+/// How many times the bytes that have come of a body there is room for, and for how many at least.
+const ROOM_FACTOR: usize = 16;
+const ROOM_MIN: usize = 1024 * 1024;
 
 /// Bytes of one transaction's publishes at most: it becomes one record of the log.
 const TX_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -51,6 +56,40 @@ struct Checked {
     /// Mandatory, and going nowhere: its sender gets it back. It may be remembered or held back
     /// by an exchange nonetheless.
     returned: bool,
+}
+
+impl Body {
+    fn new(address: &[u8], header: &[u8], size: u64) -> Self {
+        let mut data = Buffer::default();
+        data.reserve_exact(address.len() + header.len());
+        data.extend_from_slice(address);
+        data.extend_from_slice(header);
+        Self {
+            before: data.len(),
+            data,
+            header_len: header.len(),
+            size,
+            received: 0,
+        }
+    }
+
+    /// Takes what has come next.
+    fn add(&mut self, payload: &[u8]) {
+        self.received += payload.len() as u64;
+        self.make_room(payload.len());
+        self.data.extend_from_slice(payload);
+    }
+
+    /// Makes room for the next `n` bytes, or for some of them. The declared size is only a promise:
+    /// there is room for a multiple of what has come. Nearly always that is all of it, and nothing
+    /// is moved again; what is not written to costs nothing.
+    fn make_room(&mut self, n: usize) {
+        if self.data.capacity() - self.data.len() < n {
+            let trusted = (ROOM_FACTOR * self.received as usize).max(ROOM_MIN);
+            let room = trusted.min(self.size as usize);
+            self.data.make_room(self.before + room);
+        }
+    }
 }
 
 impl Content {
@@ -129,7 +168,6 @@ impl Connection {
     }
 
     pub(super) fn content_header(&mut self, number: u16, payload: &[u8]) -> Result<(), Fault> {
-        let max = self.context.broker.settings().max_message_size;
         let channel = self.open(number)?;
         let Some(content) = &mut channel.content else {
             return Err(not_a_method().into());
@@ -141,18 +179,7 @@ impl Connection {
         check_header(&header)?;
         let size = header.body_size;
         let large = size > LARGE_MESSAGE;
-        let mut data = std::mem::take(&mut content.address);
-        let address_len = data.len();
-        // The declared size is only a promise: reserve a little, grow as the body comes.
-        data.reserve(payload.len() + size.min(max).min(64 * 1024) as usize);
-        data.extend_from_slice(payload);
-        content.address = data[..address_len].to_vec();
-        content.body = Some(Body {
-            data,
-            header_len: payload.len(),
-            size,
-            received: 0,
-        });
+        content.body = Some(Body::new(&content.address, payload, size));
         self.ponderous |= large;
         self.note_publish();
         if size == 0 {
@@ -171,14 +198,15 @@ impl Connection {
         let Some(body) = &mut content.body else {
             return Err(not_a_header().into());
         };
-        body.received += payload.len() as u64;
-        if body.received > body.size {
+        if body.received + payload.len() as u64 > body.size {
             let text = "content body frame exceeds remaining content size";
             return Err(ReplyError::frame_error(text).at(60, 40).into());
         }
         // Over the limit it is read to its end and refused then (W-6), but not kept.
         if body.size <= max {
-            body.data.extend_from_slice(payload);
+            body.add(payload);
+        } else {
+            body.received += payload.len() as u64;
         }
         if body.received == body.size {
             self.assembled(number)
@@ -248,6 +276,11 @@ impl Connection {
             returned,
         } = self.check(number, incoming)?;
         self.trace(number, route, incoming);
+        // A large one stands alone, in memory of its size: nothing is moved to make room.
+        let alone = incoming.body.len() >= LARGE;
+        if alone {
+            self.flush_publishes();
+        }
         let channel = channel::open(&mut self.channels, number)?;
         let confirm = channel.next_confirm();
         let route = self.routes.get(route);
@@ -276,7 +309,7 @@ impl Connection {
             return Ok(());
         }
         self.batch.push(route, number, confirm, parts, meta);
-        if self.batch.is_full() {
+        if alone || self.batch.is_full() {
             self.flush();
         }
         Ok(())
