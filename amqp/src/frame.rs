@@ -101,8 +101,7 @@ pub fn split(input: &[u8], frame_max: u32) -> Result<Option<(Frame<'_>, usize)>,
     };
     let payload = &rest[..size];
     if end != FRAME_END {
-        let what = format!("{{invalid_frame_end_marker,{end}}}");
-        return Err(refuse(kind, payload, &what));
+        return Err(wrong_end(kind, payload, end));
     }
     let channel = u16::from_be_bytes([c0, c1]);
     let kind = classify(kind, channel, payload)?;
@@ -114,6 +113,29 @@ pub fn split(input: &[u8], frame_max: u32) -> Result<Option<(Frame<'_>, usize)>,
         },
         size + FRAME_OVERHEAD,
     )))
+}
+
+/// The channel and the length of the payload of a body frame whose head stands at the front of
+/// `input`. For those that take a payload as it comes, once [`split`] has asked for more.
+pub fn body_begun(input: &[u8]) -> Option<(u16, usize)> {
+    match input.first_chunk::<FRAME_HEAD>()? {
+        &[FRAME_BODY, c0, c1, ref size @ ..] => {
+            let size = u32::from_be_bytes(*size) as usize;
+            Some((u16::from_be_bytes([c0, c1]), size))
+        }
+        _ => None,
+    }
+}
+
+/// Checks the octet that ends a frame, as [`split`] does.
+///
+/// # Errors
+/// 501 if it is not [`FRAME_END`].
+pub fn check_end(kind: FrameKind, payload: &[u8], end: u8) -> Result<(), ReplyError> {
+    if end == FRAME_END {
+        return Ok(());
+    }
+    Err(wrong_end(kind.octet(), payload, end))
 }
 
 fn classify(kind: u8, channel: u16, payload: &[u8]) -> Result<FrameKind, ReplyError> {
@@ -141,6 +163,15 @@ pub fn put_heartbeat(out: &mut Vec<u8>) {
 fn too_large(kind: u8, size: u32, limit: u32) -> ReplyError {
     let legal = u64::from(limit).saturating_sub(FRAME_OVERHEAD as u64);
     refuse(kind, &[], &format!("{{frame_too_large,{size},{legal}}}"))
+}
+
+#[cold]
+fn wrong_end(kind: u8, payload: &[u8], end: u8) -> ReplyError {
+    refuse(
+        kind,
+        payload,
+        &format!("{{invalid_frame_end_marker,{end}}}"),
+    )
 }
 
 #[cold]

@@ -1,17 +1,12 @@
 //! What a message may cost on its way through a connection, counted and not timed: allocations of
 //! the task that handles it. Sockets are not part of it (`tests/integration/syscalls.rs`).
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::task::{Context as TaskContext, Waker};
 use std::time::{Duration, Instant};
 
-use warren_amqp::protocol::{AMQPClass, basic, channel, confirm, connection as conn, queue};
+use warren_amqp::protocol::{AMQPClass, basic, confirm};
 use warren_amqp::{put_method, short};
 
-use super::Connection;
-use crate::net::outbox::Outbox;
-use crate::net::write_buf::WriteBuf;
+use super::peer::Peer;
 use crate::server::Context;
 
 /// Messages of one read.
@@ -23,96 +18,6 @@ const COUNTED: u64 = 10;
 /// Allocations one read may need, however many messages it brings: the chunks its messages are
 /// kept in, and lists of what it touched.
 const PER_READ: u64 = 40;
-
-/// A client without a socket.
-struct Peer {
-    connection: Connection,
-    outbox: Arc<Outbox>,
-    written: WriteBuf,
-}
-
-impl Peer {
-    /// With channel 1 open.
-    fn open(context: &Arc<Context>) -> Self {
-        let outbox = Outbox::new();
-        let address = SocketAddr::from(([127, 0, 0, 1], 5672));
-        let context = Arc::clone(context);
-        let connection = Connection::new(context, Arc::clone(&outbox), address, address, None);
-        let mut peer = Self {
-            connection,
-            outbox,
-            written: WriteBuf::default(),
-        };
-        peer.receive(b"AMQP\0\0\x09\x01");
-        let start_ok = conn::StartOk {
-            mechanism: short("PLAIN"),
-            response: "\0guest\0guest".into(),
-            locale: short("en_US"),
-            client_properties: Default::default(),
-        };
-        let tune_ok = conn::TuneOk {
-            channel_max: 16,
-            frame_max: 131_072,
-            heartbeat: 0,
-        };
-        let open = conn::Open {
-            virtual_host: short("/"),
-        };
-        peer.call(
-            0,
-            &AMQPClass::Connection(conn::AMQPMethod::StartOk(start_ok)),
-        );
-        peer.call(0, &AMQPClass::Connection(conn::AMQPMethod::TuneOk(tune_ok)));
-        peer.call(0, &AMQPClass::Connection(conn::AMQPMethod::Open(open)));
-        peer.call(
-            1,
-            &AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})),
-        );
-        assert!(peer.connection.is_running());
-        peer
-    }
-
-    fn call(&mut self, channel: u16, method: &AMQPClass) {
-        let mut bytes = Vec::new();
-        put_method(&mut bytes, channel, method);
-        self.receive(&bytes);
-        self.written_bytes();
-    }
-
-    /// As the driver does for one read.
-    fn receive(&mut self, bytes: &[u8]) {
-        assert_eq!(self.connection.receive(bytes), bytes.len());
-        self.connection.settle();
-    }
-
-    /// Writes what waits, to nowhere; says how much that was.
-    fn written_bytes(&mut self) -> usize {
-        let context = TaskContext::from_waker(Waker::noop());
-        self.outbox.take(&mut self.written, &context, false);
-        let n = self.written.len();
-        self.written.advance(n);
-        self.outbox.written(n);
-        n
-    }
-
-    fn declare(&mut self, name: &str, durable: bool) {
-        let declare = queue::Declare {
-            queue: short(name),
-            durable,
-            ..Default::default()
-        };
-        self.call(1, &AMQPClass::Queue(queue::AMQPMethod::Declare(declare)));
-    }
-
-    fn consume(&mut self, queue: &str, no_ack: bool) {
-        let consume = basic::Consume {
-            queue: short(queue),
-            no_ack,
-            ..Default::default()
-        };
-        self.call(1, &AMQPClass::Basic(basic::AMQPMethod::Consume(consume)));
-    }
-}
 
 /// One read's worth of publishes to these queues in turn.
 fn publishes(queues: &[&str], persistent: bool) -> Vec<u8> {

@@ -14,6 +14,7 @@ use warren_broker::buffers::{Buffer, LARGE};
 use warren_broker::message::{FLAG_BCC, FLAG_EXPIRES, FLAG_PERSISTENT, Meta};
 use warren_broker::{REPLY_TO, RouteAt, Settings};
 
+use super::arriving::BEYOND_MAX;
 use super::channel::{self, Body, Channel, Content, Returned};
 use super::fault::Fault;
 use super::{Connection, LARGE_MESSAGE};
@@ -74,7 +75,7 @@ impl Body {
     }
 
     /// Takes what has come next.
-    fn add(&mut self, payload: &[u8]) {
+    pub(super) fn add(&mut self, payload: &[u8]) {
         self.received += payload.len() as u64;
         self.make_room(payload.len());
         self.data.extend_from_slice(payload);
@@ -83,11 +84,11 @@ impl Body {
     /// Makes room for the next `n` bytes, or for some of them. The declared size is only a promise:
     /// there is room for a multiple of what has come. Nearly always that is all of it, and nothing
     /// is moved again; what is not written to costs nothing.
-    fn make_room(&mut self, n: usize) {
+    pub(super) fn make_room(&mut self, n: usize) {
         if self.data.capacity() - self.data.len() < n {
             let trusted = (ROOM_FACTOR * self.received as usize).max(ROOM_MIN);
             let room = trusted.min(self.size as usize);
-            self.data.make_room(self.before + room);
+            self.data.make_room(self.before + room + BEYOND_MAX);
         }
     }
 }
@@ -208,10 +209,15 @@ impl Connection {
         } else {
             body.received += payload.len() as u64;
         }
-        if body.received == body.size {
-            self.assembled(number)
-        } else {
-            Ok(())
+        self.body_grown(number)
+    }
+
+    /// More of a body has come: perhaps all of it.
+    pub(super) fn body_grown(&mut self, number: u16) -> Result<(), Fault> {
+        let content = self.open(number)?.content.as_ref();
+        match content.and_then(|content| content.body.as_ref()) {
+            Some(body) if body.received == body.size => self.assembled(number),
+            _ => Ok(()),
         }
     }
 

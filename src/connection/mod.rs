@@ -1,7 +1,8 @@
 //! A client connection as a state machine: bytes in, bytes into its outbox.
 //!
 //! The driver (`net::driver`) owns the socket and the clock. It calls, in this order and never
-//! concurrently: [`Connection::receive`] with what was read, [`Connection::settle`] before it
+//! concurrently: [`Connection::receive`] with what was read (or [`Connection::body_space`], and
+//! [`Connection::body_read`] with what was read to there), [`Connection::settle`] before it
 //! writes or sleeps, [`Connection::tick`] now and then, [`Connection::signalled`] with what others
 //! asked for, and [`Connection::end`] once, at the end. Nothing in here waits.
 //!
@@ -11,6 +12,9 @@
 //! ```
 
 pub(crate) mod acks;
+mod arriving;
+#[cfg(test)]
+mod arriving_tests;
 mod basic;
 #[cfg(test)]
 mod budget;
@@ -23,6 +27,8 @@ mod events;
 mod fault;
 mod handle;
 mod handshake;
+#[cfg(test)]
+mod peer;
 mod settle;
 mod topology;
 mod tx;
@@ -44,6 +50,7 @@ use warren_broker::{
 use warren_storage::{Position, QueueId};
 
 use self::acks::PendingAcks;
+use self::arriving::Arriving;
 use self::channel::{Channel, OpenChannel};
 use self::fault::Fault;
 use crate::clock;
@@ -129,6 +136,8 @@ pub(crate) struct Connection {
     /// Published since the alarm went on: not read any more.
     blocked: bool,
     blocked_told: bool,
+    /// The large body frame of which a part has been handled.
+    arriving: Option<Arriving>,
     /// A get that waits for its message: nothing more is handled before it is answered.
     parked: Option<basic::ParkedGet>,
     /// When the socket is dropped whatever happens.
@@ -201,6 +210,7 @@ impl Connection {
             consumes: None,
             blocked: false,
             blocked_told: false,
+            arriving: None,
             parked: None,
             drop_at: None,
             deaf: false,
@@ -363,12 +373,22 @@ impl Connection {
         while self.phase != Phase::Closed && !self.deaf && !self.left_input() {
             frames += 1;
             self.cut_short = frames.is_multiple_of(32) && began.elapsed() > TURN_MAX;
+            if self.arriving.is_some() {
+                at += self.arrive(&input[at..]);
+                if self.arriving.is_some() {
+                    break;
+                }
+                continue;
+            }
             match frame::split(&input[at..], self.frame_max) {
                 Ok(Some((frame, used))) => {
                     at += used;
                     at += self.frame(&frame, &input[at..]);
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    at += self.begin_arriving(&input[at..]);
+                    break;
+                }
                 Err(error) => {
                     self.broken_framing(error);
                     at = input.len();

@@ -1,19 +1,19 @@
 //! The task of one connection: reads, has the state machine work, writes, keeps time.
 //!
 //! One task does both directions. Reading goes through a buffer shared by all connections of a
-//! worker thread; only the beginning of an incomplete frame is kept per connection, so an idle
-//! connection holds next to no memory. Everything one read brings is handled and answered with
-//! one write.
+//! worker thread, the payloads of large body frames aside; only the beginning of an incomplete
+//! frame is kept per connection, so an idle connection holds next to no memory. Everything one read
+//! brings is handled and answered with one write.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::bell::Silence;
@@ -298,8 +298,58 @@ impl<S: Transport> Driver<S> {
         Ok(drained && self.outbox.pending() > 0 && !self.connection.holds_replies())
     }
 
-    /// Reads once and has everything complete handled.
+    /// Reads some and has everything complete handled.
     fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let quantum = match self.connection.take_contended() {
+            true if self.partial.len() < CROWDED_READ_BYTES => CROWDED_READ_BYTES,
+            _ => READ_BYTES,
+        };
+        let mut n = match self.read_body(context) {
+            Some(result) => ready!(result)?,
+            None => ready!(self.read_frames(quantum, context))?,
+        };
+        // An end or an error comes again the next time.
+        while (1..quantum).contains(&n) {
+            match self.read_body(context) {
+                Some(Poll::Ready(Ok(more))) if more > 0 => n += more,
+                _ => break,
+            }
+        }
+        if n > 0 {
+            self.beat.received = true;
+            self.active = true;
+            if self.pace.is_some() {
+                self.note_pace();
+            }
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    /// Reads the payload of a large body frame, if that is what comes next, to where it belongs.
+    fn read_body(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
+        if S::SMALL_READS || !self.partial.is_empty() {
+            return None;
+        }
+        let (space, max) = self.connection.body_space()?;
+        let mut stream = (&mut self.stream).take(max as u64);
+        let n = match pin!(stream.read_buf(space)).poll(context) {
+            Poll::Ready(Ok(n)) => n,
+            other => return Some(other),
+        };
+        self.connection.count_received(n);
+        self.connection.body_read(n, &mut self.partial);
+        if !self.partial.is_empty() {
+            self.resume();
+        }
+        Some(Poll::Ready(Ok(n)))
+    }
+
+    /// Reads to the shared buffer.
+    fn read_frames(
+        &mut self,
+        quantum: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         READ_BUFFER.with_borrow_mut(|buffer| {
             let kept = self.partial.len();
             // A frame larger than the buffer: it must fit with room to read on.
@@ -307,10 +357,6 @@ impl<S: Transport> Driver<S> {
                 buffer.resize(kept + READ_BYTES, 0);
             }
             buffer[..kept].copy_from_slice(&self.partial);
-            let quantum = match self.connection.take_contended() {
-                true if kept < CROWDED_READ_BYTES => CROWDED_READ_BYTES,
-                _ => READ_BYTES,
-            };
             let end = buffer.len().min(kept + quantum);
             let mut space = ReadBuf::new(&mut buffer[kept..end]);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
@@ -323,17 +369,11 @@ impl<S: Transport> Driver<S> {
                 }
             }
             let n = space.filled().len();
-            if n == 0 {
-                return Poll::Ready(Ok(0));
-            }
-            self.beat.received = true;
-            self.active = true;
-            self.connection.count_received(n);
-            let input = &buffer[..kept + n];
-            let used = self.connection.receive(input);
-            self.keep(&input[used..]);
-            if self.pace.is_some() {
-                self.note_pace();
+            if n > 0 {
+                self.connection.count_received(n);
+                let input = &buffer[..kept + n];
+                let used = self.connection.receive(input);
+                self.keep(&input[used..]);
             }
             Poll::Ready(Ok(n))
         })
@@ -357,15 +397,19 @@ impl<S: Transport> Driver<S> {
 
     /// Handles what was left when the connection paused.
     fn resume(&mut self) {
-        let input = std::mem::take(&mut self.partial);
-        let used = self.connection.receive(&input);
-        self.keep(&input[used..]);
+        let used = self.connection.receive(&self.partial);
+        self.partial.drain(..used);
+        self.kept();
     }
 
     fn keep(&mut self, rest: &[u8]) {
-        self.stalled = self.connection.left_input();
         self.partial.clear();
         self.partial.extend_from_slice(rest);
+        self.kept();
+    }
+
+    fn kept(&mut self) {
+        self.stalled = self.connection.left_input();
         if self.partial.is_empty() && self.partial.capacity() > 4096 {
             self.partial = Vec::new();
         }
