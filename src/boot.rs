@@ -168,12 +168,7 @@ pub(crate) async fn watch_resources(
             next = Instant::now() + monitor.next_poll();
         }
         // Not what was sampled here: limits that are changed are looked at at once, elsewhere.
-        let find = || {
-            let mut alarms = monitor.alarms();
-            alarms.disk |= broker.stalled().is_some();
-            alarms
-        };
-        broker.set_alarms(find, clock::now_ms());
+        broker.set_alarms(|| monitor.alarms(), clock::now_ms());
         let wait = LOG_POLL.min(next.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -343,19 +343,20 @@ impl Broker {
         *self.alarms.read()
     }
 
-    /// Sets the alarms, at `now_ms` (Unix milliseconds). Connections and the event exchange are told
-    /// when they changed. `find` is asked in turn with others who set them, so that the last one
-    /// sets what was found last.
+    /// Sets the alarms, at `now_ms` (Unix milliseconds); a stalled log is one of the disk. Connections
+    /// and the event exchange are told when they changed. `find` is asked in turn with others who set
+    /// them, so that the last one sets what was found last.
     pub fn set_alarms(&self, find: impl FnOnce() -> Alarms, now_ms: u64) {
         let mut current = self.alarms.write();
-        let alarms = find();
+        let mut alarms = find();
+        alarms.disk |= self.stalled().is_some();
         let before = std::mem::replace(&mut *current, alarms);
+        self.alarm_bits
+            .store(u8::from(alarms.any()), Ordering::Relaxed);
         drop(current);
         if before == alarms {
             return;
         }
-        self.alarm_bits
-            .store(u8::from(alarms.any()), Ordering::Relaxed);
         self.connections()
             .iter()
             .for_each(|connection| connection.alarms_changed());

@@ -80,12 +80,8 @@ async fn put_limits(
     }
     blocking(move || {
         ctx.info.monitor.set_limits(memory, disk);
-        let find = || {
-            let mut alarms = ctx.info.monitor.alarms();
-            alarms.disk |= ctx.broker.stalled().is_some();
-            alarms
-        };
-        ctx.broker.set_alarms(find, now_ms());
+        ctx.broker
+            .set_alarms(|| ctx.info.monitor.alarms(), now_ms());
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
