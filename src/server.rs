@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::watch;
 use warren_amqp::protocol::{AMQPClass, connection as conn_methods};
 use warren_amqp::{AMQPValue, FieldTable, ReplyCode, ReplyError, put_method};
+use warren_broker::alarms::Monitor;
 use warren_broker::{Broker, Turn};
 
 use crate::background;
@@ -189,33 +190,14 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let workers =
         Workers::start(cores).map_err(|error| format!("cannot start a thread: {error}"))?;
-    background::start(
-        "the balancing of connections",
-        Arc::clone(&workers).balance(stopped.clone()),
-    );
     let bound = listeners.addresses();
-    background::start(
-        "the watching of certificates",
-        tls::watch_files(listeners.tls_servers(), hang_ups, stopped.clone()),
-    );
-    background::start("expiry", run_timers(Arc::clone(&broker), stopped.clone()));
-    background::start(
-        "the watching of deliveries",
-        watch_deliveries(
-            Arc::clone(&broker),
-            context.limits.consumer_timeout_ms,
-            stopped.clone(),
-        ),
-    );
     let monitor = Arc::new(boot::monitor(&config));
     broker.set_alarms(|| monitor.sample(), clock::now_ms());
+    start_background(&context, &workers, &monitor);
     background::start(
-        "the watching of memory and disk",
-        boot::watch_resources(Arc::clone(&broker), Arc::clone(&monitor), stopped.clone()),
-    );
-    background::start(
-        "the sampling of statistics",
-        boot::sample_stats(Arc::clone(&broker), Arc::clone(&monitor), stopped.clone()),
+        "the watching of certificates",
+        (listeners.tls_servers(), hang_ups, stopped.clone()),
+        |(servers, hang_ups, stopped)| tls::watch_files(servers, hang_ups, stopped),
     );
     let program = Arc::new(Running {
         tls: listeners.tls_listeners(),
@@ -237,6 +219,39 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     );
     let _ = stop.send(true);
     Ok(shut_down(&context, signals).await)
+}
+
+/// Starts what looks after the broker at its own pace. None of it keeps anything that it would not
+/// find again, see `background`.
+fn start_background(context: &Arc<Context>, workers: &Arc<Workers>, monitor: &Arc<Monitor>) {
+    let stopped = context.stop.clone();
+    let balanced = (Arc::clone(workers), stopped.clone());
+    background::start(
+        "the balancing of connections",
+        balanced,
+        |(workers, stopped)| workers.balance(stopped),
+    );
+    let timed = (Arc::clone(&context.broker), stopped.clone());
+    background::start("expiry", timed.clone(), |(broker, stopped)| {
+        run_timers(broker, stopped)
+    });
+    let timeout_ms = context.limits.consumer_timeout_ms;
+    background::start(
+        "the watching of deliveries",
+        timed,
+        move |(broker, stopped)| watch_deliveries(broker, timeout_ms, stopped),
+    );
+    let watched = (Arc::clone(&context.broker), Arc::clone(monitor), stopped);
+    background::start(
+        "the watching of memory and disk",
+        watched.clone(),
+        |(broker, monitor, stopped)| boot::watch_resources(broker, monitor, stopped),
+    );
+    background::start(
+        "the sampling of statistics",
+        watched,
+        |(broker, monitor, stopped)| boot::sample_stats(broker, monitor, stopped),
+    );
 }
 
 /// Recovers what is on disk. A signal meanwhile is obeyed once that is done, a second one at once:
@@ -474,21 +489,23 @@ struct Signals {
 }
 
 impl Signals {
-    /// Watches these, and SIGHUP for those who load files anew: all before anything else begins,
-    /// for a signal nobody watches ends the program.
-    fn install() -> std::io::Result<(Self, Signal)> {
-        let hang_ups = signal(SignalKind::hangup())?;
+    /// Watches these, and counts SIGHUPs for those who load files anew: all before anything else
+    /// begins, for a signal nobody watches ends the program.
+    fn install() -> std::io::Result<(Self, watch::Receiver<u32>)> {
+        let mut hang_up = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (count, received) = watch::channel(0);
+        let (hang_ups, hung_up) = watch::channel(0);
         let sender = count.clone();
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                count.send_modify(|n| *n += 1);
+                let which = tokio::select! {
+                    _ = terminate.recv() => &count,
+                    _ = interrupt.recv() => &count,
+                    _ = hang_up.recv() => &hang_ups,
+                };
+                which.send_modify(|n| *n += 1);
             }
         });
         let signals = Self {
@@ -496,7 +513,7 @@ impl Signals {
             received,
             seen: AtomicU32::new(0),
         };
-        Ok((signals, hang_ups))
+        Ok((signals, hung_up))
     }
 
     /// Completes when there have been two, whoever waited for them.

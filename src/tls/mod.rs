@@ -21,7 +21,6 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use rustls::{CommonState, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -151,18 +150,20 @@ impl Secured {
 /// Loads changed files until the program stops: soon after they change, and on SIGHUP.
 pub(crate) async fn watch_files(
     servers: Vec<Arc<TlsServer>>,
-    mut hang_ups: Signal,
+    mut hang_ups: watch::Receiver<u32>,
     mut stopped: watch::Receiver<bool>,
 ) {
     loop {
         let force = tokio::select! {
-            _ = hang_ups.recv() => true,
+            Ok(()) = hang_ups.changed() => true,
             () = tokio::time::sleep(LOOK), if !servers.is_empty() => false,
             _ = stopped.wait_for(|stop| *stop) => return,
         };
         let servers = servers.clone();
         // Files may be on a slow disk.
         let reload = move || servers.iter().for_each(|server| server.reload(force));
-        let _ = tokio::task::spawn_blocking(reload).await;
+        if let Err(error) = tokio::task::spawn_blocking(reload).await {
+            tracing::error!(%error, "certificates were not looked at");
+        }
     }
 }
