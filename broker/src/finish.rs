@@ -6,6 +6,7 @@ use warren_amqp::{make_address, parse_content_header, parse_properties};
 use warren_storage::Batch;
 
 use crate::broker::Broker;
+use crate::contained::contained;
 use crate::dead_letter::{Death, DeathReason, dead_letter_header, extra_keys, is_cycle};
 use crate::message::{Chunk, FLAG_BCC, FLAG_EXPIRES, Message, Meta};
 use crate::notices::{Happening, Passing};
@@ -18,6 +19,9 @@ use crate::vhost::Vhost;
 
 /// Queues expired by one tick of the timers before others get a chance.
 const DUE_AT_ONCE: usize = 256;
+
+/// When a queue is looked at again whose expiry has failed.
+const AGAIN_MS: u64 = 5000;
 
 impl Broker {
     /// Carries out what queues left in `turn`. Call it with no lock held; the turn is idle
@@ -51,18 +55,33 @@ impl Broker {
         }
     }
 
-    /// Expires what is due at the turn's time.
+    /// Expires what is due at the turn's time. What fails for one queue does not keep the others
+    /// from it; those that were due with it are looked at again soon.
     pub fn tick(&self, turn: &mut Turn) {
-        for queue in self.timers().take_due(turn.now_ms(), DUE_AT_ONCE) {
-            if queue.is_delay_store() {
-                self.release(&queue, turn);
-            } else if queue.expire(turn)
-                && let Some(vhost) = self.vhost(&queue.definition().vhost)
-            {
-                let _ = vhost.remove_queue(&queue, true, false, turn);
+        let due = self.timers().take_due(turn.now_ms(), DUE_AT_ONCE);
+        let mut failed = false;
+        for queue in &due {
+            let expired = contained("the expiry of a queue", || self.expire(queue, turn));
+            failed |= expired.is_none();
+        }
+        failed |= contained("the end of an expiry", || self.finish(turn)).is_none();
+        if failed {
+            // It may have been lost half way.
+            *turn = std::mem::take(turn).mark_deliveries(self.log());
+            for queue in &due {
+                self.timers().set(turn.now_ms() + AGAIN_MS, queue);
             }
         }
-        self.finish(turn);
+    }
+
+    fn expire(&self, queue: &Arc<Queue>, turn: &mut Turn) {
+        if queue.is_delay_store() {
+            self.release(queue, turn);
+        } else if queue.expire(turn)
+            && let Some(vhost) = self.vhost(&queue.definition().vhost)
+        {
+            let _ = vhost.remove_queue(queue, true, false, turn);
+        }
     }
 
     /// Sends a dead message on, then settles it; one that finds no place may stay in its queue.

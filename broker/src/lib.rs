@@ -12,6 +12,7 @@ pub mod auth;
 mod broker;
 pub mod buffers;
 pub mod catalog;
+mod contained;
 mod dead_lately;
 pub mod dead_letter;
 mod delay;

@@ -65,6 +65,11 @@ impl Node {
         Self::open(dir, settings())
     }
 
+    /// The broker for threads of its own, and its folder, which goes with the last value.
+    pub(crate) fn share(self) -> (Arc<Broker>, Turn, TempDir) {
+        (Arc::new(self.broker), self.turn, self.dir)
+    }
+
     pub(crate) fn vhost(&self) -> Arc<Vhost> {
         self.broker.vhost("/").unwrap()
     }

@@ -7,6 +7,7 @@ use warren_amqp::{Properties, encode_content_header, make_address};
 
 use super::{EVENT_EXCHANGE, Notice, Notices, TRACE_EXCHANGE};
 use crate::broker::Broker;
+use crate::contained::contained;
 use crate::message::{FLAG_PERSISTENT, Meta};
 use crate::publish::PublishBatch;
 use crate::route::{Route, lookup};
@@ -25,7 +26,13 @@ pub(super) fn run(notices: &Notices, broker: &Weak<Broker>, clock: fn() -> u64) 
             tracing::warn!("{dropped} traced messages or events were dropped: too many at once");
         }
         turn.begin(clock());
-        broker.publish_notices(waiting, &mut batch, &mut turn);
+        let published = contained("publishing traced messages and events", || {
+            broker.publish_notices(waiting, &mut batch, &mut turn);
+        });
+        if published.is_none() {
+            // Those it was about are gone; the next ones begin anew.
+            batch = PublishBatch::default();
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::reader::Reader;
 use super::{Pager, page_out};
 use crate::broker::Broker;
+use crate::contained::contained;
 use crate::queue::Queue;
 use crate::turn::Turn;
 
@@ -36,17 +37,29 @@ pub(super) fn run(pager: &Pager, broker: &Weak<Broker>, clock: fn() -> u64) {
             return;
         };
         turn.begin(clock());
-        match job {
+        let done = match job {
             Job::Load(queue) => {
-                if !load(&broker, &queue, &mut reader, &mut turn) {
+                let loaded = contained("reading a backlog", || {
+                    load(&broker, &queue, &mut reader, &mut turn)
+                });
+                if loaded != Some(true) {
                     pager.todo.lock().failed.push(queue);
                 }
+                loaded.map(|_| ())
             }
-            Job::PageOut => page_out::all(&broker, pager, &mut turn),
-            Job::Rest => reader = Reader::default(),
+            Job::PageOut => contained("paging out", || page_out::all(&broker, pager, &mut turn)),
+            Job::Rest => {
+                reader = Reader::default();
+                Some(())
+            }
             Job::Stop => return,
+        };
+        let finished = contained("the end of a page", || broker.finish(&mut turn));
+        if done.and(finished).is_none() {
+            // Both may have been left half way.
+            reader = Reader::default();
+            turn = turn.mark_deliveries(broker.log());
         }
-        broker.finish(&mut turn);
     }
 }
 
