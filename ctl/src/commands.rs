@@ -1,7 +1,14 @@
 //! The commands: RabbitMQ's names and arguments.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+/// What a policy may match.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ObjectType {
+    Queue,
+    Exchange,
+}
 
 /// One command.
 #[derive(Clone, Debug, Subcommand)]
@@ -49,6 +56,12 @@ pub(crate) enum Command {
     ListPolicies,
     /// Operator policies
     ListOperatorPolicies,
+    /// Policies that match a queue or exchange; the first one is in force
+    ListPoliciesThatMatch {
+        name: String,
+        #[arg(long = "object-type", default_value = "queue")]
+        object_type: ObjectType,
+    },
     /// Runtime parameters
     ListParameters,
     /// Global runtime parameters
@@ -333,6 +346,7 @@ impl Command {
                 | ListUserTopicPermissions { .. }
                 | ListPolicies
                 | ListOperatorPolicies
+                | ListPoliciesThatMatch { .. }
                 | ListParameters
                 | ListGlobalParameters
                 | ListVhostLimits { .. }

@@ -184,6 +184,7 @@ mod tests {
             "set_vm_memory_high_watermark absolute 2GB",
             "set_disk_free_limit mem_relative 1.5",
             "check_certificate_expiration --within 2 --unit weeks",
+            "list_policies_that_match --object-type exchange amq.topic",
         ] {
             let line: Vec<&str> = std::iter::once("ctl").chain(line.split(' ')).collect();
             let parsed = Arguments::try_parse_from(&line);

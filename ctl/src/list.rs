@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::client::{Client, path};
-use crate::commands::Command;
+use crate::commands::{Command, ObjectType};
 use crate::options::Options;
 use crate::output;
 
@@ -164,6 +164,15 @@ fn describe<'a>(options: &'a Options, command: &'a Command) -> List<'a> {
             POLICY,
             &[],
         ),
+        Command::ListPoliciesThatMatch { name, object_type } => {
+            let of = match object_type {
+                ObjectType::Queue => "queues",
+                ObjectType::Exchange => "exchanges",
+            };
+            let at = vec!["console", of, vhost, name, "policies"];
+            let columns = &["name", "pattern", "apply-to", "definition", "priority"];
+            ("policies that match", at, columns, &[])
+        }
         Command::ListParameters => {
             let columns = &["vhost", "component", "name", "value"];
             ("runtime parameters", vec!["parameters"], columns, &[])

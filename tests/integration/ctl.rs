@@ -242,6 +242,38 @@ fn vhosts_policies_and_parameters() {
 }
 
 #[test]
+fn policies_that_match() {
+    let ctl = Ctl::start();
+    let mut c = ctl.broker.client();
+    c.call(1, declare("orders.eu"));
+    for (name, to, priority) in [
+        ("low", "all", "1"),
+        ("high", "queues", "5"),
+        ("exchanges", "exchanges", "9"),
+    ] {
+        let line = ["set_policy", "--priority", priority, "--apply-to", to];
+        let definition = match to {
+            "queues" => r#"{"max-length":5}"#,
+            _ => r#"{"alternate-exchange":"amq.fanout"}"#,
+        };
+        ctl.words(&[&line[..], &[name, "^(orders|amq)", definition]].concat())
+            .fine();
+    }
+    let names = |words: &[&str]| -> Vec<String> {
+        let line = [&["list_policies_that_match"], words].concat();
+        let rows = ctl.json(&line);
+        let names = rows.as_array().unwrap().iter();
+        names
+            .map(|row| row["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&["orders.eu"]), ["high", "low"]);
+    let exchange = ["--object-type", "exchange", "amq.topic"];
+    assert_eq!(names(&exchange), ["exchanges", "low"]);
+    ctl.words(&["list_policies_that_match", "nope"]).ended(65);
+}
+
+#[test]
 fn lists_in_every_form() {
     let ctl = Ctl::start();
     let mut c = ctl.broker.client();

@@ -117,6 +117,16 @@ pub(crate) fn routes() -> Routes {
             policy_preview::settings,
         )
         .get(
+            "/console/queues/{vhost}/{name}/policies",
+            "Policies that match a queue, the one in force first",
+            policy_preview::policies_of_queue,
+        )
+        .get(
+            "/console/exchanges/{vhost}/{name}/policies",
+            "Policies that match an exchange, the one in force first",
+            policy_preview::policies_of_exchange,
+        )
+        .get(
             "/console/queues/{vhost}/{name}/unacked",
             "Deliveries consumers hold, and who they are",
             unacked::unacked,

@@ -1,15 +1,16 @@
-//! `POST /api/console/policies/preview`: what a policy would change before it does, and
-//! `GET /api/console/queues/{vhost}/{name}/settings`: each setting of a queue with its source.
+//! `POST /api/console/policies/preview`: what a policy would change before it does;
+//! `GET /api/console/queues/{vhost}/{name}/settings`: each setting of a queue with its source;
+//! `GET /api/console/queues/{vhost}/{name}/policies`, and of exchanges: which policies match.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
+use warren_broker::Vhost;
 use warren_broker::auth::AuthenticatedUser;
 use warren_broker::catalog::{PolicyDef, json_from_table};
 use warren_broker::policy::{AppliedPolicy, PolicySet, Subject, parse_policy};
-use warren_broker::{Queue, Vhost};
 
 use crate::Context;
 use crate::http::{ApiError, Body, Manager, MemberVhost, Path, blocking};
@@ -208,9 +209,8 @@ pub(crate) async fn settings(
 fn describe(ctx: &Context, vhost: &Vhost, name: &str) -> Result<Value, ApiError> {
     let queue = vhost.find_queue(name).ok_or(ApiError::NotFound)?;
     let arguments = json_from_table(&queue.arguments());
-    let applied = vhost
-        .policy_set()
-        .find(name, Subject::Queue(queue.settings().queue_type));
+    let subject = Subject::Queue(queue.settings().queue_type);
+    let applied = vhost.policy_set().find(name, subject);
     let definition = |operator: bool| -> Map<String, Value> {
         let chosen = applied.as_ref().and_then(|applied| {
             if operator {
@@ -261,20 +261,56 @@ fn describe(ctx: &Context, vhost: &Vhost, name: &str) -> Result<Value, ApiError>
         (true, applied.and_then(|a| a.operator_policy.as_deref())),
     ]
     .into_iter()
-    .flat_map(|(operator, chosen)| matching(ctx, vhost, &queue, operator, chosen))
+    .flat_map(|(operator, chosen)| matching(ctx, vhost, (name, subject), operator, chosen))
     .collect::<Vec<_>>();
     Ok(json!({ "settings": settings, "policies": policies }))
 }
 
-/// All policies that match a queue, in the order they are considered; `chosen` is the one in force.
+/// Answers with the policies that match, no operator policies: as RabbitMQ's command line does.
+pub(crate) async fn policies_of_queue(
+    State(ctx): State<Context>,
+    member: MemberVhost,
+    Path((_, name)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let queue = member.vhost.find_queue(&name).ok_or(ApiError::NotFound)?;
+    let subject = Subject::Queue(queue.settings().queue_type);
+    all_matching(ctx, member, name, subject).await
+}
+
+/// The same for an exchange.
+pub(crate) async fn policies_of_exchange(
+    State(ctx): State<Context>,
+    member: MemberVhost,
+    Path((_, name)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let found = member.vhost.exchange(&name);
+    found.map_err(|_| ApiError::NotFound)?;
+    all_matching(ctx, member, name, Subject::Exchange).await
+}
+
+async fn all_matching(
+    ctx: Context,
+    member: MemberVhost,
+    name: String,
+    subject: Subject,
+) -> Result<Json<Value>, ApiError> {
+    let vhost = Arc::clone(&member.vhost);
+    blocking(move || {
+        let applied = vhost.policy_set().find(&name, subject);
+        let chosen = applied.as_deref().and_then(|a| a.policy.as_deref());
+        Json(matching(&ctx, &vhost, (&name, subject), false, chosen).into())
+    })
+    .await
+}
+
+/// All policies that match, in the order they are considered; `chosen` is the one in force.
 fn matching(
     ctx: &Context,
     vhost: &Vhost,
-    queue: &Queue,
+    (object, subject): (&str, Subject),
     operator: bool,
     chosen: Option<&str>,
 ) -> Vec<Value> {
-    let subject = Subject::Queue(queue.settings().queue_type);
     let all: Vec<(String, PolicyDef)> = {
         let state = ctx.broker.catalog().read();
         let policies = state.policies(vhost.name(), operator);
@@ -285,7 +321,7 @@ fn matching(
     let fits = |(name, policy): &&(String, PolicyDef)| {
         let alone = std::iter::once((name.as_str(), policy));
         let alone = PolicySet::new(alone, std::iter::empty());
-        alone.find(queue.name(), subject).is_some()
+        alone.find(object, subject).is_some()
     };
     let mut found: Vec<&(String, PolicyDef)> = all.iter().filter(fits).collect();
     let in_force = |name: &str| chosen == Some(name);
@@ -295,6 +331,7 @@ fn matching(
             "name": name,
             "operator": operator,
             "pattern": policy.pattern,
+            "apply-to": policy.apply_to.as_str(),
             "priority": policy.priority,
             "definition": policy.definition,
             "in_force": in_force(name),
@@ -328,6 +365,15 @@ mod tests {
             .map(|policy| (policy["name"].as_str().unwrap(), policy["in_force"] == true))
             .collect();
         assert_eq!(told, [("high", true), ("low", false)]);
+        let path = "/api/console/queues/%2F/orders.eu/policies";
+        let alone = node.get(path, Some(GUEST)).await.json();
+        assert_eq!(alone, found["policies"]);
+        let path = "/api/console/exchanges/%2F/amq.topic/policies";
+        assert_eq!(node.get(path, Some(GUEST)).await.body, "[]");
+        for kind in ["queues", "exchanges"] {
+            let path = format!("/api/console/{kind}/%2F/missing/policies");
+            assert_eq!(node.get(&path, Some(GUEST)).await.status, 404);
+        }
         let length = found["settings"]
             .as_array()
             .unwrap()
