@@ -1,5 +1,6 @@
 //! The management API as this program uses it: JSON in, JSON out, failures by their kind.
 
+use std::io::Read;
 use std::time::Duration;
 
 use base64::Engine;
@@ -78,6 +79,32 @@ impl Client {
         }
     }
 
+    /// Server-sent events, as long as they come or for that time; then reading fails.
+    pub(crate) fn events(
+        &self,
+        path: &str,
+        duration: Option<Duration>,
+    ) -> Result<impl Read + use<>, Failure> {
+        let request = self
+            .request("GET", path)
+            .header("accept", "text/event-stream")
+            .body(())
+            .map_err(|error| Failure::Usage(format!("{}: {error}", self.base)))?;
+        let request = self.agent.configure_request(request);
+        let request = request
+            .timeout_global(None)
+            .timeout_recv_body(duration)
+            .build();
+        let response = self.agent.run(request).map_err(|error| self.gone(&error))?;
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        if status != 200 {
+            let text = body.read_to_string().map_err(|error| self.gone(&error))?;
+            judge(status, &text)?;
+        }
+        Ok(body.into_reader())
+    }
+
     /// PUT with a body.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.send("PUT", path, Some(body), &[])
@@ -112,10 +139,8 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<(u16, String), Failure> {
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header("authorization", &self.authorization)
+        let mut request = self
+            .request(method, path)
             .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -124,9 +149,7 @@ impl Client {
         let request = request
             .body(text)
             .map_err(|error| Failure::Usage(format!("{}: {error}", self.base)))?;
-        let mut response = self.agent.run(request).map_err(|error| {
-            Failure::Unavailable(format!("cannot reach {}: {error}", self.base))
-        })?;
+        let mut response = self.agent.run(request).map_err(|error| self.gone(&error))?;
         let status = response.status().as_u16();
         let text = response
             .body_mut()
@@ -135,6 +158,17 @@ impl Client {
             .read_to_string()
             .map_err(|error| Failure::Unavailable(format!("{}: {error}", self.base)))?;
         Ok((status, text))
+    }
+
+    fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
+        ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", &self.authorization)
+    }
+
+    fn gone(&self, error: &ureq::Error) -> Failure {
+        Failure::Unavailable(format!("cannot reach {}: {error}", self.base))
     }
 }
 

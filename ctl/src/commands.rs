@@ -292,6 +292,18 @@ pub(crate) enum Command {
     Report,
     /// Its listeners
     Listeners,
+    /// The last lines of its log
+    LogTail {
+        /// How many
+        #[arg(long, short = 'N', default_value_t = 10)]
+        number: u32,
+    },
+    /// Its log, line by line as it is written
+    LogTailStream {
+        /// Seconds; without end if left out
+        #[arg(long, short = 'd')]
+        duration: Option<u64>,
+    },
     /// Name and members of the cluster
     ClusterStatus,
     /// Where memory goes
@@ -368,6 +380,8 @@ impl Command {
                 | Environment
                 | Report
                 | Listeners
+                | LogTail { .. }
+                | LogTailStream { .. }
                 | ClusterStatus
                 | MemoryBreakdown
                 | CheckRunning

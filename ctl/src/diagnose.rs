@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::client::{Client, path};
 use crate::commands::Command;
+use crate::logs;
 use crate::options::{Formatter, Options};
 use crate::output;
 
@@ -42,6 +43,8 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
                 .collect();
             output::rows(options, &["interface", "port", "protocol"], &rows)
         }
+        Command::LogTail { number } => logs::tail(client, options, *number),
+        Command::LogTailStream { duration } => logs::stream(client, options, *duration),
         Command::ClusterStatus => {
             let name = client.get("/api/cluster-name")?;
             let nodes = client.get("/api/nodes")?;

@@ -3,7 +3,7 @@
 //!
 //! * `commands`: names and arguments; `options`: which node, who asks, how the answer looks;
 //! * `client`: HTTP; `list`: what shows; `change`: what changes; `diagnose`: health and status;
-//! * `node`: how the node runs;
+//! * `logs`: what it logs; `node`: how the node runs;
 //! * `output`: tables, JSON and CSV.
 //!
 //! Exit statuses are RabbitMQ's (sysexits): 0; 64 for a wrong command line; 65 for input the node
@@ -15,6 +15,7 @@ mod client;
 mod commands;
 mod diagnose;
 mod list;
+mod logs;
 mod node;
 mod options;
 mod output;
@@ -184,6 +185,9 @@ mod tests {
             "set_vm_memory_high_watermark absolute 2GB",
             "set_disk_free_limit mem_relative 1.5",
             "check_certificate_expiration --within 2 --unit weeks",
+            "log_tail -N 50",
+            "log_tail --number 50",
+            "log_tail_stream -d 10 -t 5",
             "list_policies_that_match --object-type exchange amq.topic",
         ] {
             let line: Vec<&str> = std::iter::once("ctl").chain(line.split(' ')).collect();

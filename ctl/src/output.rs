@@ -24,11 +24,15 @@ pub(crate) fn rows(
 
 /// Writes a text to standard output.
 pub(crate) fn write(text: &str) -> Result<(), Failure> {
+    write_more(text).map(|_| ())
+}
+
+/// Writes a text to standard output; false when nobody reads it any more.
+pub(crate) fn write_more(text: &str) -> Result<bool, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Broken(error.to_string()))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Broken(error.to_string())),
     }
 }
 

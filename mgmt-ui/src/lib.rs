@@ -4,7 +4,8 @@
 //! * `api`: the endpoints under `/api`, one module per area;
 //! * `monitor`: those of them that only look; `view`: how they show what they see;
 //! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
-//! * `program`, `program_log`: what they know of the program around the broker;
+//! * `program`, `program_log`: what they know of the program around the broker; `utc`: how its log
+//!   writes the time;
 //! * `console`: the page at `/`;
 //! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords.
 //!
@@ -26,6 +27,7 @@ mod program_log;
 mod prometheus;
 #[cfg(test)]
 mod testing;
+mod utc;
 mod view;
 
 use std::net::SocketAddr;
@@ -45,6 +47,7 @@ pub use axum::Router;
 pub use http::server::{Accept, Plain, serve};
 pub use program::{CertificateFile, ListenerCertificate, Program, ProgramFacts};
 pub use program_log::{LogLine, ProgramLog, Severity};
+pub use utc::write_time;
 
 /// The level of RabbitMQ's API that clients may expect: the last one that also knows mirrored
 /// classic queues.

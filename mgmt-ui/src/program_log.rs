@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -53,8 +54,8 @@ impl Severity {
 pub struct LogLine {
     /// Counts up, from 1.
     pub number: u64,
-    /// When, Unix milliseconds.
-    pub at_ms: u64,
+    /// When, since the Unix epoch.
+    pub at: Duration,
     /// How bad.
     pub severity: Severity,
     /// What.
@@ -86,7 +87,7 @@ impl Default for ProgramLog {
 
 impl ProgramLog {
     /// A line was written.
-    pub fn add(&self, at_ms: u64, severity: Severity, text: &str) {
+    pub fn add(&self, at: Duration, severity: Severity, text: &str) {
         let mut end = text.len().min(LINE_BYTES);
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -98,7 +99,7 @@ impl ProgramLog {
         let number = kept.number;
         kept.lines.push_back(LogLine {
             number,
-            at_ms,
+            at,
             severity,
             text,
         });
@@ -151,9 +152,10 @@ mod tests {
     #[test]
     fn lines_are_found_by_number_severity_and_text() {
         let log = ProgramLog::default();
-        log.add(1, Severity::Info, "accepting AMQP connection");
-        log.add(2, Severity::Warning, "queue Orders is full");
-        log.add(3, Severity::Debug, "tick");
+        let add = |severity, text| log.add(Duration::from_secs(1), severity, text);
+        add(Severity::Info, "accepting AMQP connection");
+        add(Severity::Warning, "queue Orders is full");
+        add(Severity::Debug, "tick");
         let texts = |after, severity, text: &str, most| -> Vec<String> {
             let (lines, last) = log.after(after, severity, text, most);
             assert_eq!(last, 3);
@@ -172,14 +174,14 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let log = ProgramLog::default();
-        for n in 0..LINES_MAX as u64 + 10 {
-            log.add(n, Severity::Info, "x");
+        for _ in 0..LINES_MAX + 10 {
+            log.add(Duration::ZERO, Severity::Info, "x");
         }
         let (lines, _) = log.after(0, Severity::Debug, "", usize::MAX);
         assert_eq!((lines.len(), lines[0].number), (LINES_MAX, 11));
         let long = "ä".repeat(LINE_BYTES);
-        for n in 0..2000 {
-            log.add(n, Severity::Info, &long);
+        for _ in 0..2000 {
+            log.add(Duration::ZERO, Severity::Info, &long);
         }
         let (lines, _) = log.after(0, Severity::Debug, "", usize::MAX);
         let bytes: usize = lines.iter().map(|line| line.text.len()).sum();

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -465,6 +466,44 @@ fn a12_the_node_is_looked_after() {
     fine(&["stop", "--timeout", "60"], "stopped");
     ctl.words(&["ping"]).ended(69);
     ctl.words(&["await_startup", "--timeout", "1"]).ended(69);
+}
+
+#[test]
+fn the_log_is_shown_and_followed() {
+    let ctl = Ctl::start();
+    ctl.words(&["set_log_level", "info"]).fine();
+    drop(ctl.broker.client());
+    let last = ctl.words(&["log_tail"]).fine();
+    assert!(last.lines().count() <= 10, "{last}");
+    let log = ctl.broker.log();
+    for line in last.lines() {
+        assert!(line.contains("+00:00 ["), "{line}");
+        assert!(log.lines().any(|logged| logged == line), "{line}: {log}");
+    }
+    assert!(last.contains("accepting AMQP connection"), "{last}");
+    assert_eq!(
+        ctl.words(&["log_tail", "-N", "1"]).fine().lines().count(),
+        1
+    );
+    let items = ctl.json(&["log_tail", "--number", "2"]);
+    assert_eq!(items.as_array().unwrap().len(), 2);
+    let logged = || {
+        ctl.broker
+            .log()
+            .matches("accepting AMQP connection")
+            .count()
+    };
+    let before = logged();
+    let followed = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| ctl.words(&["log_tail_stream", "-d", "3"]));
+        while !reader.is_finished() {
+            drop(ctl.broker.client());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        reader.join().unwrap().fine()
+    });
+    let seen = followed.matches("accepting AMQP connection").count();
+    assert!((1..=logged() - before).contains(&seen), "{followed}");
 }
 
 #[test]

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 
 use crate::Context;
 use crate::http::{ApiError, Monitor, Query};
-use crate::{LogLine, ProgramLog, Severity};
+use crate::{LogLine, ProgramLog, Severity, write_time};
 
-/// Lines of an answer, or of the beginning of a stream, at most.
+/// Lines of an answer, or of the beginning of a stream, unless another number is asked for.
 const LINES: usize = 1000;
 /// New lines are sent together, so often.
 const PACE: Duration = Duration::from_millis(250);
@@ -34,11 +34,14 @@ pub(crate) async fn logs(
     let severity = severity.map_or(Some(Severity::Debug), Severity::parse);
     let severity =
         severity.ok_or_else(|| ApiError::bad_request("level is error, warning, info or debug"))?;
+    let most = query.get("limit").filter(|limit| !limit.is_empty());
+    let most = most.map_or(Ok(LINES), str::parse);
+    let most = most.map_err(|_| ApiError::bad_request("limit is a number of lines"))?;
     let text = query.get("text").unwrap_or_default().to_lowercase();
     let log = app.info.program.log();
     let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     if !accepted.is_some_and(|accept| accept.contains("text/event-stream")) {
-        let (lines, _) = log.after(0, severity, &text, LINES);
+        let (lines, _) = log.after(0, severity, &text, most);
         return Ok(Json(shown(&lines)).into_response());
     }
     let reader = Reader {
@@ -46,7 +49,8 @@ pub(crate) async fn logs(
         log,
         severity,
         text,
-        sent: None,
+        first: Some(most),
+        sent: 0,
     };
     let events = futures_util::stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
@@ -61,23 +65,25 @@ struct Reader {
     news: watch::Receiver<u64>,
     severity: Severity,
     text: String,
+    /// How many lines the stream begins with; `None` once it has begun.
+    first: Option<usize>,
     /// The last line that was looked at.
-    sent: Option<u64>,
+    sent: u64,
 }
 
 impl Reader {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            let first = self.sent.is_none();
-            if !first {
+            let first = self.first.take();
+            if first.is_none() {
                 self.news.changed().await.ok()?;
                 tokio::time::sleep(PACE).await;
                 self.news.mark_unchanged();
             }
-            let after = self.sent.unwrap_or(0);
-            let (lines, last) = self.log.after(after, self.severity, &self.text, LINES);
-            self.sent = Some(last);
-            if first || !lines.is_empty() {
+            let most = first.unwrap_or(LINES);
+            let (lines, last) = self.log.after(self.sent, self.severity, &self.text, most);
+            self.sent = last;
+            if first.is_some() || !lines.is_empty() {
                 let data = shown(&lines).to_string();
                 return Some(Event::default().event("lines").data(data));
             }
@@ -87,9 +93,13 @@ impl Reader {
 
 fn shown(lines: &[LogLine]) -> Value {
     let lines = lines.iter().map(|line| {
+        let mut time = String::new();
+        // Strings take everything.
+        let _ = write_time(&mut time, line.at);
         json!({
             "number": line.number,
-            "at_ms": line.at_ms,
+            "at_ms": line.at.as_millis() as u64,
+            "time": time,
             "level": line.severity.name(),
             "text": &*line.text,
         })
@@ -106,10 +116,19 @@ mod tests {
     async fn lines_are_listed_and_followed() {
         let node = Node::start().await;
         let log = node.info().program.log();
-        log.add(1, Severity::Info, "first");
-        log.add(2, Severity::Error, "second");
+        let add = |severity, text| log.add(Duration::from_micros(1_000_001), severity, text);
+        add(Severity::Info, "first");
+        add(Severity::Error, "second");
         let all = node.get("/api/console/logs", Some(GUEST)).await.json();
         assert_eq!(all["items"][0]["text"], "first");
+        assert_eq!(all["items"][0]["at_ms"], 1000);
+        assert_eq!(all["items"][0]["time"], "1970-01-01 00:00:01.000001+00:00");
+        let last = "/api/console/logs?limit=1";
+        let last = node.get(last, Some(GUEST)).await.json();
+        assert_eq!(last["items"].as_array().unwrap().len(), 1);
+        assert_eq!(last["items"][0]["text"], "second");
+        let none = node.get("/api/console/logs?limit=x", Some(GUEST)).await;
+        assert_eq!(none.status, 400);
         let bad = "/api/console/logs?level=error";
         let bad = node.get(bad, Some(GUEST)).await.json();
         assert_eq!(bad["items"].as_array().unwrap().len(), 1);
@@ -122,8 +141,12 @@ mod tests {
 
         let mut events = node.events("/api/console/logs?text=THIRD").await;
         events.until(r#"{"items":[]}"#).await;
-        log.add(3, Severity::Warning, "the third");
-        let all = events.until("the third").await;
-        assert!(!all.contains("second"), "{all}");
+        let mut new = node.events("/api/console/logs?limit=0").await;
+        new.until(r#"{"items":[]}"#).await;
+        add(Severity::Warning, "the third");
+        for events in [&mut events, &mut new] {
+            let all = events.until("the third").await;
+            assert!(!all.contains("second"), "{all}");
+        }
     }
 }

@@ -158,6 +158,7 @@ pub(crate) fn routes() -> Routes {
         .get("/console/logs", "The last lines of the log", logs::logs)
         .query("level", "error, warning, info or debug")
         .query("text", "a part of the line")
+        .query("limit", "lines at most, of those there are already")
         .get(
             "/console/trace",
             "Messages as they pass, as server-sent events",
