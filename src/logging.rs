@@ -8,12 +8,13 @@
 
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
+use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -52,7 +53,7 @@ pub(crate) fn init(config: &LogConfig) -> Result<Levels, LogError> {
         sinks.push((sink, Output::Console));
     }
     if let Some((path, sink)) = &config.file {
-        sinks.push((*sink, Output::File(open(path)?)));
+        sinks.push((*sink, Output::File(Arc::new(LogFile::open(path)?))));
     }
     let (layers, levels) = layers(sinks);
     let subscriber = Registry::default().with(layers);
@@ -69,9 +70,38 @@ pub(crate) struct Levels {
     /// What `lines` wants to see.
     wanted: reload::Handle<LevelFilter, Registry>,
     json: Vec<reload::Handle<LevelFilter, Registry>>,
+    files: Vec<Arc<LogFile>>,
 }
 
 impl Levels {
+    /// Opens the log file anew, so that one that was moved away gets a successor. If that fails, the
+    /// old one stays in use.
+    pub(crate) fn renew_files(&self) -> Result<(), LogError> {
+        for file in &self.files {
+            tracing::info!("log file {} is opened anew", file.path.display());
+            file.open_anew()
+                .inspect_err(|error| tracing::error!("{error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Does that at each SIGHUP, until the program stops.
+    pub(crate) async fn renew_on(
+        self,
+        mut hang_ups: watch::Receiver<u32>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                Ok(()) = hang_ups.changed() => {
+                    // What fails was logged, and nobody else is to be told.
+                    let _ = self.renew_files();
+                }
+                _ = stopped.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
     /// The last lines.
     pub(crate) fn kept(&self) -> Arc<ProgramLog> {
         Arc::clone(&self.lines.kept)
@@ -98,7 +128,11 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 /// What writes to these sinks and keeps the last lines.
 fn layers(sinks: Vec<(LogSink, Output)>) -> (Vec<BoxedLayer>, Levels) {
     let (mut all, mut layers, mut json) = (Vec::new(), Vec::new(), Vec::new());
+    let mut files = Vec::new();
     for (sink, output) in sinks {
+        if let Output::File(file) = &output {
+            files.push(Arc::clone(file));
+        }
         let shown = filter(sink.level);
         match sink.format {
             LogFormat::Plaintext => all.push((RwLock::new(shown), Some(output))),
@@ -120,6 +154,7 @@ fn layers(sinks: Vec<(LogSink, Output)>) -> (Vec<BoxedLayer>, Levels) {
         lines,
         wanted,
         json,
+        files,
     };
     (layers, levels)
 }
@@ -127,7 +162,7 @@ fn layers(sinks: Vec<(LogSink, Output)>) -> (Vec<BoxedLayer>, Levels) {
 fn json_layer(output: Output) -> impl Layer<Registry> + Send + Sync {
     let writer = match output {
         Output::Console => BoxMakeWriter::new(io::stderr),
-        Output::File(file) => BoxMakeWriter::new(Arc::new(file)),
+        Output::File(file) => BoxMakeWriter::new(file),
     };
     let json = tracing_subscriber::fmt::layer().with_writer(writer).json();
     let json = json.flatten_event(true).with_timer(Utc);
@@ -139,7 +174,7 @@ fn json_layer(output: Output) -> impl Layer<Registry> + Send + Sync {
 /// Where a sink writes to.
 enum Output {
     Console,
-    File(File),
+    File(Arc<LogFile>),
 }
 
 impl Output {
@@ -147,15 +182,46 @@ impl Output {
     fn write(&self, line: &str) {
         let _ = match self {
             Self::Console => io::stderr().write_all(line.as_bytes()),
-            Self::File(file) => (&*file).write_all(line.as_bytes()),
+            Self::File(file) => (&**file).write_all(line.as_bytes()),
         };
     }
 }
 
-fn open(path: &PathBuf) -> Result<File, LogError> {
+/// A file that is appended to, and opened anew under its name when somebody has moved it away.
+struct LogFile {
+    path: PathBuf,
+    file: RwLock<File>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Result<Self, LogError> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: RwLock::new(append_to(path)?),
+        })
+    }
+
+    fn open_anew(&self) -> Result<(), LogError> {
+        let file = append_to(&self.path)?;
+        *self.file.write() = file;
+        Ok(())
+    }
+}
+
+impl Write for &LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.file.read()).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.file.read()).flush()
+    }
+}
+
+fn append_to(path: &Path) -> Result<File, LogError> {
     let file = OpenOptions::new().create(true).append(true).open(path);
     file.map_err(|source| LogError::File {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })
 }
@@ -276,13 +342,17 @@ mod tests {
         let paths: Vec<_> = (0..sinks.len())
             .map(|i| dir.path().join(i.to_string()))
             .collect();
-        let files = paths.iter().map(|path| Output::File(open(path).unwrap()));
+        let files = paths.iter().map(|path| file(path));
         let (layers, _levels) = layers(sinks.iter().copied().zip(files).collect());
         tracing::subscriber::with_default(Registry::default().with(layers), log);
         paths
             .iter()
             .map(|path| fs::read_to_string(path).unwrap())
             .collect()
+    }
+
+    fn file(path: &Path) -> Output {
+        Output::File(Arc::new(LogFile::open(path).unwrap()))
     }
 
     fn plain(level: LogLevel) -> LogSink {
@@ -325,7 +395,7 @@ mod tests {
     fn levels_can_be_changed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let output = Output::File(open(&path).unwrap());
+        let output = file(&path);
         let (layers, levels) = layers(vec![(plain(LogLevel::Error), output)]);
         tracing::subscriber::with_default(Registry::default().with(layers), || {
             tracing::info!("kept only");
@@ -340,6 +410,46 @@ mod tests {
         let shown = fs::read_to_string(&path).unwrap();
         assert_eq!(shown.lines().count(), 1, "{shown}");
         assert!(shown.ends_with(" [debug] shown\n"), "{shown}");
+    }
+
+    #[test]
+    fn files_that_were_moved_get_successors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let json = LogSink {
+            level: LogLevel::Info,
+            format: LogFormat::Json,
+        };
+        let sinks = vec![
+            (plain(LogLevel::Info), file(&path("plain"))),
+            (json, file(&path("json"))),
+        ];
+        let (layers, levels) = layers(sinks);
+        tracing::subscriber::with_default(Registry::default().with(layers), || {
+            tracing::info!("first");
+            for name in ["plain", "json"] {
+                fs::rename(path(name), path(name).with_extension("1")).unwrap();
+            }
+            tracing::info!("second");
+            levels.renew_files().unwrap();
+            tracing::info!("third");
+            fs::remove_file(path("plain")).unwrap();
+            fs::create_dir(path("plain")).unwrap();
+            assert!(levels.renew_files().is_err());
+            tracing::info!("fourth");
+        });
+        let anew = "is opened anew";
+        for (name, texts) in [
+            ("plain.1", &["first", "second", anew][..]),
+            ("json.1", &["first", "second", anew, anew]),
+            ("json", &["third", anew, "cannot open log file", "fourth"]),
+        ] {
+            let found = fs::read_to_string(path(name)).unwrap();
+            let lines: Vec<&str> = found.lines().collect();
+            assert_eq!(lines.len(), texts.len(), "{name}: {found}");
+            let mut both = lines.iter().zip(texts);
+            assert!(both.all(|(line, text)| line.contains(text)), "{found}");
+        }
     }
 
     #[test]
@@ -387,7 +497,7 @@ mod tests {
 
     #[test]
     fn an_impossible_file_is_named() {
-        let error = open(&PathBuf::from("/nonexistent/w.log")).unwrap_err();
+        let error = append_to(Path::new("/nonexistent/w.log")).unwrap_err();
         assert!(
             error
                 .to_string()

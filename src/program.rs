@@ -48,6 +48,10 @@ impl Program for Running {
         self.levels.kept()
     }
 
+    fn rotate_logs(&self) -> Result<(), String> {
+        self.levels.renew_files().map_err(|error| error.to_string())
+    }
+
     fn stop(&self) {
         self.stops.send_modify(|n| *n += 1);
     }

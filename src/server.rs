@@ -196,8 +196,13 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     start_background(&context, &workers, &monitor);
     background::start(
         "the watching of certificates",
-        (listeners.tls_servers(), hang_ups, stopped.clone()),
+        (listeners.tls_servers(), hang_ups.clone(), stopped.clone()),
         |(servers, hang_ups, stopped)| tls::watch_files(servers, hang_ups, stopped),
+    );
+    background::start(
+        "the renewal of log files",
+        (levels.clone(), hang_ups, stopped.clone()),
+        |(levels, hang_ups, stopped)| levels.renew_on(hang_ups, stopped),
     );
     let program = Arc::new(Running {
         tls: listeners.tls_listeners(),

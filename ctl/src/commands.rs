@@ -265,6 +265,8 @@ pub(crate) enum Command {
     Stop,
     /// Wait until the node can be used
     AwaitStartup,
+    /// Open the log file anew, after it was moved away
+    RotateLogs,
     /// Set the lowest level logged, until the node stops
     SetLogLevel { level: String },
     /// Block publishers above this part of the memory (0 to 1), or `absolute` a size such as 2GB
@@ -402,6 +404,7 @@ impl Command {
         matches!(
             self,
             Stop | AwaitStartup
+                | RotateLogs
                 | SetLogLevel { .. }
                 | SetVmMemoryHighWatermark { .. }
                 | SetDiskFreeLimit { .. }

@@ -21,6 +21,10 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
             options.say(|| "The node is up".to_owned());
             return Ok(());
         }
+        Command::RotateLogs => {
+            let text = "The log file is opened anew";
+            return ask(client, options, "rotate-logs", text);
+        }
         Command::SetLogLevel { level } => ("log-level", json!({ "level": level })),
         Command::SetVmMemoryHighWatermark { limit } => ("limits", memory_limit(limit)?),
         Command::SetDiskFreeLimit { limit } => ("limits", disk_limit(limit)?),
@@ -28,6 +32,13 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
     };
     client.put(&path(&["nodes", &name(client)?, at]), &body)?;
     options.say(|| "Done".to_owned());
+    Ok(())
+}
+
+/// Asks for something that takes no arguments.
+fn ask(client: &Client, options: &Options, what: &str, done: &str) -> Result<(), Failure> {
+    client.post(&path(&["nodes", &name(client)?, what]), &json!({}))?;
+    options.say(|| done.to_owned());
     Ok(())
 }
 

@@ -16,6 +16,9 @@ pub trait Program: Send + Sync {
     /// The last lines of its log.
     fn log(&self) -> Arc<ProgramLog>;
 
+    /// Opens its log files anew, for those that were moved away. The error is for people.
+    fn rotate_logs(&self) -> Result<(), String>;
+
     /// Ends the program as SIGTERM does.
     fn stop(&self);
 }

@@ -90,7 +90,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("definitions.tls", "definitions are read from files only"),
     (
         "log.file.rotation",
-        "log files are not rotated by the node: use logrotate (copytruncate)",
+        "log files are not rotated by the node: use logrotate, then `warren ctl rotate_logs` or SIGHUP",
     ),
     ("log.syslog", "logs go to standard error and a file only"),
     (

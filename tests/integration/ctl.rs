@@ -2,8 +2,9 @@
 //! each form, and the exit status scripts rely on.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -41,8 +42,13 @@ struct Ctl {
 
 impl Ctl {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// `config` holds lines for the configuration file.
+    fn start_with(config: &[&str]) -> Self {
         let options = ["--management-addr", "127.0.0.1:0"];
-        let mut broker = Broker::start_with(&[], &options);
+        let mut broker = Broker::start_with(config, &options);
         let url = format!("http://{}", broker.management_addr());
         Self { broker, url }
     }
@@ -504,6 +510,37 @@ fn the_log_is_shown_and_followed() {
     });
     let seen = followed.matches("accepting AMQP connection").count();
     assert!((1..=logged() - before).contains(&seen), "{followed}");
+}
+
+#[test]
+fn a_log_file_that_was_moved_gets_a_successor() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (file, first, second) = (path("warren.log"), path("1"), path("2"));
+    let mut ctl = Ctl::start_with(&[&format!("log.file = {}", file.display())]);
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    std::fs::rename(&file, &first).unwrap();
+    ctl.words(&["rotate_logs"]).fine();
+    assert!(read(&first).contains("is opened anew"));
+    drop(ctl.broker.client());
+    assert!(!read(&first).contains("accepting AMQP connection"));
+    assert!(read(&file).contains("accepting AMQP connection"));
+    // A signal does the same, for logrotate.
+    std::fs::rename(&file, &second).unwrap();
+    ctl.broker.process().signal(rustix::process::Signal::HUP);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "no new file");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let outcome = ctl.words(&["rotate_logs"]).ended(69);
+    assert!(
+        outcome.err.contains("cannot open log file"),
+        "{}",
+        outcome.err
+    );
 }
 
 #[test]

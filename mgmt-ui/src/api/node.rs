@@ -43,6 +43,11 @@ pub(super) fn routes() -> Routes {
             put_log_level,
         )
         .takes(&[("level", "string", "debug, info, warning, error or none")])
+        .post(
+            "/nodes/{name}/rotate-logs",
+            "Open the log file anew, after it was moved away",
+            rotate_logs,
+        )
         .post("/nodes/{name}/stop", "Stop the node", stop)
         .delete("/reset", "Forget the history of all numbers", reset)
         .delete(
@@ -121,6 +126,25 @@ async fn put_log_level(
     Err(ApiError::bad_request(format!(
         "there is no log level `{level}`"
     )))
+}
+
+async fn rotate_logs(
+    State(ctx): State<Context>,
+    _: Administrator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    this_node(&ctx, &name)?;
+    done(blocking(move || ctx.info.program.rotate_logs()).await?)
+}
+
+/// What the machine does not allow now, the node cannot either.
+fn done(outcome: Result<(), String>) -> Result<StatusCode, ApiError> {
+    outcome.map_err(|reason| ApiError::Refused {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        error: "service_unavailable",
+        reason,
+    })?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn stop(
@@ -217,6 +241,7 @@ mod tests {
                 r#"{"level":"loud"}"#,
                 400,
             ),
+            ("POST", "/api/nodes/warren@test/rotate-logs", "", 204),
             ("POST", "/api/nodes/warren@test/stop", "", 204),
             ("DELETE", "/api/reset", "", 204),
             ("DELETE", "/api/reset/warren@test", "", 204),
