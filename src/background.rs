@@ -25,10 +25,18 @@ pub(crate) fn start<S, T>(
     S: Clone + Send + Sync + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(async move { keep(name, || task(with.clone()), PAUSE).await });
+    tokio::spawn(async move { keep(name, || task(with.clone())).await });
 }
 
-async fn keep<T>(name: &'static str, task: impl Fn() -> T, first_pause: Duration)
+/// Runs what `task` makes on the runtime this is called in, until it ends by itself.
+pub(crate) async fn keep<T>(name: &'static str, task: impl Fn() -> T)
+where
+    T: Future<Output = ()> + Send + 'static,
+{
+    keep_with(PAUSE, name, task).await;
+}
+
+async fn keep_with<T>(first_pause: Duration, name: &'static str, task: impl Fn() -> T)
 where
     T: Future<Output = ()> + Send + 'static,
 {
@@ -84,7 +92,7 @@ mod tests {
             let before = times.fetch_add(1, Ordering::Relaxed);
             async move { assert!(before >= panics, "index out of bounds") }
         };
-        keep("balancing", task, Duration::from_millis(1)).await;
+        keep_with(Duration::from_millis(1), "balancing", task).await;
         drop(here);
         let begun = begun.load(Ordering::Relaxed);
         (std::fs::read_to_string(&path).unwrap(), begun)

@@ -13,7 +13,9 @@ use warren_broker::Broker;
 use warren_broker::alarms::Monitor;
 use warren_mgmt_ui::{Accept, Plain, Program, Router, ServerInfo, TlsAddresses};
 
+use crate::background;
 use crate::config::{Config, ListenAddress, TlsOptions};
+use crate::entrance::Entrance;
 use crate::net::listener::{self, Preface};
 use crate::net::workers::Workers;
 use crate::server::Context;
@@ -129,33 +131,40 @@ impl Listeners {
         .collect()
     }
 
-    /// Serves AMQP and HTTP until the program stops.
-    pub(crate) fn serve(
+    /// Serves AMQP until the program stops or the entrance is shut.
+    pub(crate) fn serve_amqp(
+        &mut self,
+        context: &Arc<Context>,
+        workers: &Arc<Workers>,
+        config: &Config,
+    ) -> Entrance {
+        let tls = self.tls.clone();
+        let preface = Preface {
+            proxy_protocol: config.proxy_protocol,
+            tls: None,
+        };
+        let secured = Preface {
+            tls: tls.map(|tls| (tls, config.tls_handshake_timeout)),
+            ..preface.clone()
+        };
+        let with = |listeners: &mut Vec<StdListener>, preface: Preface| {
+            let listeners = std::mem::take(listeners).into_iter();
+            listeners.map(move |listener| (listener, preface.clone()))
+        };
+        let plain = with(&mut self.amqp, preface);
+        let secured = with(&mut self.amqp_tls, secured);
+        Entrance::open((context, workers), &config.tcp, plain.chain(secured))
+    }
+
+    /// Serves HTTP until the program stops.
+    pub(crate) fn serve_http(
         self,
-        (context, workers): (&Arc<Context>, &Arc<Workers>),
+        broker: &Arc<Broker>,
         config: &Config,
         (bound, program): (&Bound, Arc<dyn Program>),
         monitor: Arc<Monitor>,
         stopped: &watch::Receiver<bool>,
     ) {
-        let serve_amqp = |listeners: Vec<StdListener>, tls: Option<&Arc<TlsServer>>| {
-            for listener in listeners {
-                let preface = Preface {
-                    proxy_protocol: config.proxy_protocol,
-                    tls: tls.map(|tls| (Arc::clone(tls), config.tls_handshake_timeout)),
-                };
-                let context = Arc::clone(context);
-                let tcp = config.tcp.clone();
-                let on = Arc::clone(workers);
-                workers.spawn(async move {
-                    if let Err(error) = listener::serve(context, on, listener, tcp, preface).await {
-                        tracing::error!(%error, "AMQP is not served any more");
-                    }
-                });
-            }
-        };
-        serve_amqp(self.amqp, None);
-        serve_amqp(self.amqp_tls, self.tls.as_ref());
         let info = Arc::new(ServerInfo {
             version: env!("CARGO_PKG_VERSION"),
             monitor,
@@ -168,7 +177,6 @@ impl Listeners {
             facts: crate::program::facts(config),
             program,
         });
-        let broker: &Arc<Broker> = &context.broker;
         let api = || warren_mgmt_ui::router(Arc::clone(broker), Arc::clone(&info));
         let metrics = || warren_mgmt_ui::metrics_router(Arc::clone(broker), Arc::clone(&info));
         self.management.serve(api, config, stopped);
@@ -215,15 +223,22 @@ fn spawn_http(
     router: Router,
     stopped: &watch::Receiver<bool>,
 ) {
-    let mut stopped = stopped.clone();
-    let stop = async move {
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    tokio::spawn(async move {
-        if let Err(error) = warren_mgmt_ui::serve(listener, accepting, router, stop).await {
-            tracing::error!(%error, "HTTP is not served any more");
-        }
-    });
+    background::start(
+        "the serving of HTTP",
+        (Arc::new(listener), accepting, router, stopped.clone()),
+        |(listener, accepting, router, mut stopped)| async move {
+            let stop = async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            let serve = async {
+                let listener = listener.try_clone()?;
+                warren_mgmt_ui::serve(listener, accepting, router, stop).await
+            };
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "HTTP is not served any more");
+            }
+        },
+    );
 }
 
 fn tls_server(options: &TlsOptions) -> Result<Arc<TlsServer>, String> {

@@ -13,6 +13,7 @@ mod cli;
 mod clock;
 mod config;
 mod connection;
+mod entrance;
 mod listeners;
 mod log_tool;
 mod logging;

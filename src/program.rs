@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use warren_mgmt_ui::{ListenerCertificate, Program, ProgramFacts, ProgramLog};
 
 use crate::config::{Config, LogLevel, effective};
+use crate::entrance::Entrance;
 use crate::logging::Levels;
 use crate::tls::TlsServer;
 
@@ -16,6 +17,8 @@ pub(crate) struct Running {
     pub(crate) tls: Vec<(&'static str, SocketAddr, Arc<TlsServer>)>,
     /// Levels of the log.
     pub(crate) levels: Levels,
+    /// The AMQP listeners.
+    pub(crate) entrance: Entrance,
     /// Counts requests to stop.
     pub(crate) stops: watch::Sender<u32>,
 }
@@ -50,6 +53,14 @@ impl Program for Running {
 
     fn rotate_logs(&self) -> Result<(), String> {
         self.levels.renew_files().map_err(|error| error.to_string())
+    }
+
+    fn suspend_listeners(&self) {
+        self.entrance.suspend();
+    }
+
+    fn resume_listeners(&self) -> Result<(), String> {
+        self.entrance.resume()
     }
 
     fn stop(&self) {

@@ -173,7 +173,7 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     let (signals, hang_ups) =
         Signals::install().map_err(|error| format!("cannot watch signals: {error}"))?;
     boot::raise_file_limit();
-    let listeners = Listeners::bind(&config)?;
+    let mut listeners = Listeners::bind(&config)?;
     let broker = Arc::new(open_broker(&config, &signals).await?);
     broker
         .start_pager(clock::now_ms)
@@ -207,15 +207,10 @@ async fn serve(config: Config, levels: Levels) -> Result<ExitCode, String> {
     let program = Arc::new(Running {
         tls: listeners.tls_listeners(),
         levels,
+        entrance: listeners.serve_amqp(&context, &workers, &config),
         stops: signals.sender.clone(),
     });
-    listeners.serve(
-        (&context, &workers),
-        &config,
-        (&bound, program),
-        monitor,
-        &stopped,
-    );
+    listeners.serve_http(&broker, &config, (&bound, program), monitor, &stopped);
     banner(&config, &bound);
     signals.wait().await;
     tracing::info!(

@@ -267,6 +267,10 @@ pub(crate) enum Command {
     AwaitStartup,
     /// Open the log file anew, after it was moved away
     RotateLogs,
+    /// Let no new client connect, until resume_listeners or the node's next start
+    SuspendListeners,
+    /// Let clients connect again
+    ResumeListeners,
     /// Set the lowest level logged, until the node stops
     SetLogLevel { level: String },
     /// Block publishers above this part of the memory (0 to 1), or `absolute` a size such as 2GB
@@ -405,6 +409,8 @@ impl Command {
             self,
             Stop | AwaitStartup
                 | RotateLogs
+                | SuspendListeners
+                | ResumeListeners
                 | SetLogLevel { .. }
                 | SetVmMemoryHighWatermark { .. }
                 | SetDiskFreeLimit { .. }

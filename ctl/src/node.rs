@@ -25,6 +25,14 @@ pub(crate) fn run(client: &Client, options: &Options, command: &Command) -> Resu
             let text = "The log file is opened anew";
             return ask(client, options, "rotate-logs", text);
         }
+        Command::SuspendListeners => {
+            let text = "The node accepts no new client connections";
+            return ask(client, options, "suspend-listeners", text);
+        }
+        Command::ResumeListeners => {
+            let text = "The node accepts client connections again";
+            return ask(client, options, "resume-listeners", text);
+        }
         Command::SetLogLevel { level } => ("log-level", json!({ "level": level })),
         Command::SetVmMemoryHighWatermark { limit } => ("limits", memory_limit(limit)?),
         Command::SetDiskFreeLimit { limit } => ("limits", disk_limit(limit)?),

@@ -19,6 +19,12 @@ pub trait Program: Send + Sync {
     /// Opens its log files anew, for those that were moved away. The error is for people.
     fn rotate_logs(&self) -> Result<(), String>;
 
+    /// Lets no new client in over AMQP; returns when that is so.
+    fn suspend_listeners(&self);
+
+    /// Lets clients in again. The error, for people, names a listener that cannot be opened.
+    fn resume_listeners(&self) -> Result<(), String>;
+
     /// Ends the program as SIGTERM does.
     fn stop(&self);
 }

@@ -61,6 +61,12 @@ impl Program for Bystander {
         Ok(())
     }
 
+    fn suspend_listeners(&self) {}
+
+    fn resume_listeners(&self) -> Result<(), String> {
+        Err("cannot serve AMQP".to_owned())
+    }
+
     fn stop(&self) {}
 }
 

@@ -131,6 +131,14 @@ impl ListenAddress {
         }
     }
 
+    /// This very socket address.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self {
+            host: Some(address.ip().to_string()),
+            port: address.port(),
+        }
+    }
+
     /// The socket addresses to try in this order, the first that binds being the listener. Every
     /// interface is `[::]` (to be bound without `IPV6_V6ONLY`, so that it takes IPv4 too), then
     /// `0.0.0.0` for systems without IPv6. A host name is looked up, which may block.

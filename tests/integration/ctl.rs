@@ -1,7 +1,8 @@
 //! `warren ctl` against a running broker, as people type it: what it does, how its answers look in
 //! each form, and the exit status scripts rely on.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -472,6 +473,38 @@ fn a12_the_node_is_looked_after() {
     fine(&["stop", "--timeout", "60"], "stopped");
     ctl.words(&["ping"]).ended(69);
     ctl.words(&["await_startup", "--timeout", "1"]).ended(69);
+}
+
+#[test]
+fn listeners_close_and_open_again() {
+    let ctl = Ctl::start();
+    let mut early = ctl.broker.client();
+    ctl.words(&["suspend_listeners"]).fine();
+    ctl.words(&["suspend_listeners"]).fine();
+    let addr = ctl.broker.addr();
+    let refused = TcpStream::connect(addr).map(|_| ()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    // Who is connected notices nothing, and operators are still let in.
+    early.call(1, declare("q"));
+    let guest = ctl.words(&["list_connections", "user"]).fine();
+    assert_eq!(guest, "user\nguest\n");
+    let somebody_else = TcpListener::bind(addr).unwrap();
+    let outcome = ctl.words(&["resume_listeners"]).ended(69);
+    let wanted = format!("cannot serve AMQP on {addr}: ");
+    assert!(outcome.err.contains(&wanted), "{}", outcome.err);
+    drop(somebody_else);
+    ctl.words(&["resume_listeners"]).fine();
+    ctl.words(&["resume_listeners"]).fine();
+    ctl.broker.client().call(1, declare("q"));
+    early.call(1, declare("q"));
+    let log = ctl.broker.log();
+    for line in [
+        "Asked to suspend 1 client connection listeners. No new client connections will be \
+         accepted until these listeners are resumed!",
+        "Asked to resume 1 client connection listeners. New client connections will be accepted",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
 }
 
 #[test]

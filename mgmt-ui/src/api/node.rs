@@ -48,6 +48,16 @@ pub(super) fn routes() -> Routes {
             "Open the log file anew, after it was moved away",
             rotate_logs,
         )
+        .post(
+            "/nodes/{name}/suspend-listeners",
+            "Let no new client connect over AMQP, until the node stops",
+            suspend_listeners,
+        )
+        .post(
+            "/nodes/{name}/resume-listeners",
+            "Let clients connect again",
+            resume_listeners,
+        )
         .post("/nodes/{name}/stop", "Stop the node", stop)
         .delete("/reset", "Forget the history of all numbers", reset)
         .delete(
@@ -135,6 +145,25 @@ async fn rotate_logs(
 ) -> Result<StatusCode, ApiError> {
     this_node(&ctx, &name)?;
     done(blocking(move || ctx.info.program.rotate_logs()).await?)
+}
+
+async fn suspend_listeners(
+    State(ctx): State<Context>,
+    _: Administrator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    this_node(&ctx, &name)?;
+    blocking(move || ctx.info.program.suspend_listeners()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn resume_listeners(
+    State(ctx): State<Context>,
+    _: Administrator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    this_node(&ctx, &name)?;
+    done(blocking(move || ctx.info.program.resume_listeners()).await?)
 }
 
 /// What the machine does not allow now, the node cannot either.
@@ -242,6 +271,8 @@ mod tests {
                 400,
             ),
             ("POST", "/api/nodes/warren@test/rotate-logs", "", 204),
+            ("POST", "/api/nodes/warren@test/suspend-listeners", "", 204),
+            ("POST", "/api/nodes/warren@test/resume-listeners", "", 503),
             ("POST", "/api/nodes/warren@test/stop", "", 204),
             ("DELETE", "/api/reset", "", 204),
             ("DELETE", "/api/reset/warren@test", "", 204),
