@@ -119,17 +119,18 @@ impl Turn {
         self.catalog_index = self.catalog_index.max(index);
     }
 
-    pub(crate) fn take_effects(&mut self, queue: &Queue) -> Effects {
-        let mut effects = std::mem::take(&mut self.effects);
-        if let Some((marked, _)) = &mut effects.delivered_mark {
+    /// Where an operation on this queue puts what it leaves to be done.
+    pub(crate) fn effects_of(&mut self, queue: &Queue) -> &mut Effects {
+        if let Some((marked, _)) = &mut self.effects.delivered_mark {
             *marked = queue.id();
         }
-        effects.marks = queue.durable();
-        effects
+        self.effects.marks = queue.durable();
+        &mut self.effects
     }
 
-    /// Takes over what a queue operation left behind.
-    pub(crate) fn absorb(&mut self, queue: &Arc<Queue>, mut fx: Effects) {
+    /// Takes over what the operation left behind.
+    pub(crate) fn absorb(&mut self, queue: &Arc<Queue>) {
+        let fx = &mut self.effects;
         if fx.delivered_up_to != 0 {
             self.log.delivered(queue.id(), fx.delivered_up_to);
             fx.delivered_up_to = 0;
@@ -175,6 +176,5 @@ impl Turn {
         for waiter in fx.head_here.drain(..) {
             waiter.head_here();
         }
-        self.effects = fx;
     }
 }

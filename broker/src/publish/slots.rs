@@ -49,18 +49,26 @@ impl Slots {
 
     /// Index of the slot of this queue, made when there is none.
     pub(super) fn of(&mut self, queue: &Arc<Queue>) -> usize {
-        let known = if self.list.len() <= FEW_SLOTS {
-            self.list
-                .iter()
-                .position(|slot| Arc::ptr_eq(&slot.queue, queue))
+        let next = self.list.len();
+        let known = if next < FEW_SLOTS {
+            let mut slots = self.list.iter();
+            slots.position(|slot| Arc::ptr_eq(&slot.queue, queue))
         } else {
-            self.by_queue.get(&queue.id()).copied()
+            if self.by_queue.is_empty() {
+                let all = self.list.iter().enumerate();
+                self.by_queue
+                    .extend(all.map(|(index, slot)| (slot.queue.id(), index)));
+            }
+            let index = *self.by_queue.entry(queue.id()).or_insert(next);
+            (index < next).then_some(index)
         };
-        known.unwrap_or_else(|| self.add(queue))
+        known.unwrap_or_else(|| {
+            self.add(queue);
+            next
+        })
     }
 
-    fn add(&mut self, queue: &Arc<Queue>) -> usize {
-        let index = self.list.len();
+    fn add(&mut self, queue: &Arc<Queue>) {
         let queue = Arc::clone(queue);
         self.list.push(Slot {
             queue,
@@ -73,14 +81,6 @@ impl Slots {
             pages: false,
             stores_all: false,
         });
-        if index == FEW_SLOTS {
-            let all = self.list.iter().enumerate();
-            self.by_queue
-                .extend(all.map(|(index, slot)| (slot.queue.id(), index)));
-        } else if index > FEW_SLOTS {
-            self.by_queue.insert(self.list[index].queue.id(), index);
-        }
-        index
     }
 }
 

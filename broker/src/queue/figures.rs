@@ -8,7 +8,7 @@ use warren_amqp::{parse_content_header, parse_properties};
 use super::state::{Counts, Depth, QueueState};
 use super::{ConsumerInfo, ConsumerLoad, Queue};
 use crate::ids::ConsumerId;
-use crate::stats::{EVENTS, Event, Sampled, Track, difference};
+use crate::stats::{EVENTS, Event, Happened, Sampled, Track};
 
 impl Queue {
     /// Numbers of messages and consumers.
@@ -73,10 +73,9 @@ impl Queue {
         consumers.for_each(|consumer| see(&consumer.info, consumer.load()));
     }
 
-    pub(super) fn tell_vhost(self: &Arc<Self>, before: &Tally, after: &Tally) {
-        if before.counts != after.counts {
-            let happened = difference(&after.counts, &before.counts);
-            self.vhost_stats.count_all(&happened);
+    pub(super) fn tell_vhost(self: &Arc<Self>, happened: &Happened, before: &Tally, after: &Tally) {
+        if !happened.is_empty() {
+            self.vhost_stats.count_all(happened);
         }
         let ready = after.ready as i64 - before.ready as i64;
         let unacked = after.unacked as i64 - before.unacked as i64;
@@ -85,25 +84,20 @@ impl Queue {
     }
 }
 
-/// What is told to the vhost: counters and depth, which of a deleted queue is nothing.
+/// The depth that is told to the vhost: of a deleted queue there is none.
 #[derive(PartialEq)]
 pub(super) struct Tally {
-    counts: Counts,
     ready: usize,
     unacked: usize,
 }
 
 impl Tally {
     pub(super) fn of(state: &QueueState) -> Self {
-        let depth = match state.deleted() {
-            true => Depth::default(),
-            false => state.depth(),
+        let (ready, unacked) = match state.deleted() {
+            true => (0, 0),
+            false => state.ready_and_unacked(),
         };
-        Self {
-            counts: *state.counts(),
-            ready: depth.ready,
-            unacked: depth.unacked,
-        }
+        Self { ready, unacked }
     }
 }
 

@@ -244,22 +244,22 @@ impl Queue {
         work: impl FnOnce(&mut QueueState, u64, &mut Effects) -> R,
     ) -> R {
         let now_ms = turn.now_ms();
-        let mut fx = turn.take_effects(self);
+        let fx = turn.effects_of(self);
         let mut state = self.state.lock();
         let before = Tally::of(&state);
         state.set_limits(self.pager.limits());
-        let result = work(&mut state, now_ms, &mut fx);
-        state.after(&mut fx);
+        let result = work(&mut state, now_ms, fx);
+        state.after(fx);
         self.tell(&mut state);
-        let after = Tally::of(&state);
+        let (happened, after) = (state.take_happened(), Tally::of(&state));
         drop(state);
         if std::mem::take(&mut fx.load) {
             self.pager.request(self);
         }
-        if before != after {
-            self.tell_vhost(&before, &after);
+        if before != after || !happened.is_empty() {
+            self.tell_vhost(&happened, &before, &after);
         }
-        turn.absorb(self, fx);
+        turn.absorb(self);
         result
     }
 

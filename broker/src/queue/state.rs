@@ -32,7 +32,7 @@ use crate::arguments::{Overflow, QueueArguments};
 use crate::dead_letter::DeathReason;
 use crate::ids::ConsumerId;
 use crate::message::{Message, Meta};
-use crate::stats::{EVENTS, Event};
+use crate::stats::{EVENTS, Event, Happened};
 
 /// Counters of what happened to a queue, by the number of their [`Event`].
 pub(crate) type Counts = [u64; EVENTS];
@@ -131,6 +131,8 @@ pub(crate) struct QueueState {
     /// Memory of the ready messages, as last told to the pager.
     pub(super) memory_told: usize,
     counts: Counts,
+    /// Of that: what its vhost was not told yet.
+    happened: Happened,
 }
 
 impl QueueState {
@@ -165,6 +167,7 @@ impl QueueState {
             delivery_counts: FxHashMap::default(),
             memory_told: 0,
             counts: Counts::default(),
+            happened: Happened::default(),
         }
     }
 
@@ -193,6 +196,17 @@ impl QueueState {
 
     fn count(&mut self, event: Event, n: u64) {
         self.counts[event as usize] += n;
+        self.happened.add(event, n);
+    }
+
+    /// What was counted since the last call.
+    pub(crate) fn take_happened(&mut self) -> Happened {
+        std::mem::take(&mut self.happened)
+    }
+
+    /// Ready and unacked messages.
+    pub(crate) fn ready_and_unacked(&self) -> (usize, usize) {
+        (self.ready.len(), self.unacked)
     }
 
     /// Numbers of messages and consumers.

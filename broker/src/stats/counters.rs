@@ -88,6 +88,37 @@ impl Event {
     }
 }
 
+/// What has happened and is not told yet.
+#[derive(Debug, Default)]
+pub(crate) struct Happened {
+    numbers: [u64; EVENTS],
+    /// The events that have, a bit each: nearly always one or two.
+    which: u32,
+}
+
+impl Happened {
+    /// Adds `n` of them.
+    pub(crate) fn add(&mut self, event: Event, n: u64) {
+        if n > 0 {
+            self.numbers[event as usize] += n;
+            self.which |= 1 << event as u32;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.which == 0
+    }
+
+    fn each(&self, mut see: impl FnMut(Event, u64)) {
+        let mut left = self.which;
+        while left != 0 {
+            let index = left.trailing_zeros() as usize;
+            see(Event::ALL[index], self.numbers[index]);
+            left &= left - 1;
+        }
+    }
+}
+
 /// One counter per [`Event`].
 #[derive(Debug, Default)]
 pub struct MessageStats([AtomicU64; EVENTS]);
@@ -106,12 +137,6 @@ impl MessageStats {
     /// All counters, by the number of their event.
     pub fn all(&self) -> [u64; EVENTS] {
         std::array::from_fn(|index| self.0[index].load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn add_all(&self, events: &[u64; EVENTS]) {
-        for (counter, n) in self.0.iter().zip(events) {
-            add(counter, *n);
-        }
     }
 }
 
@@ -238,8 +263,8 @@ impl VhostStats {
         }
     }
 
-    pub(crate) fn count_all(self: &Arc<Self>, events: &[u64; EVENTS]) {
-        self.messages.add_all(events);
+    pub(crate) fn count_all(self: &Arc<Self>, happened: &Happened) {
+        happened.each(|event, n| self.messages.add(event, n));
         self.track.touched(self);
     }
 

@@ -30,5 +30,4 @@ pub use pairs::{Pair, Pairs, key_of};
 pub use sampler::{Sampled, Sampler, Track};
 pub use series::{History, Window};
 
-pub(crate) use counters::{Sizes, add};
-pub(crate) use node::difference;
+pub(crate) use counters::{Happened, Sizes, add};

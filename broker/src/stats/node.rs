@@ -250,11 +250,6 @@ fn add_to(sum: &mut [u64; EVENTS], more: &[u64; EVENTS]) {
     }
 }
 
-/// What happened between two readings of a queue, told to its vhost.
-pub(crate) fn difference(after: &[u64; EVENTS], before: &[u64; EVENTS]) -> [u64; EVENTS] {
-    std::array::from_fn(|index| after[index].wrapping_sub(before[index]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
