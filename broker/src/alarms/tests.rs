@@ -1,6 +1,9 @@
 //! Tests of the judgement, with readings made up; the last one reads this machine.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
+use crate::testing::Node;
 
 const GB: u64 = 1_000_000_000;
 
@@ -152,4 +155,33 @@ fn this_machine_can_be_read() {
     if cfg!(target_os = "linux") {
         assert!(latest.memory_used.unwrap() < latest.memory_total.unwrap());
     }
+}
+
+/// Publishers look at a bit, operators at the alarms. Whoever sets them finds both as the one before
+/// left them: a bit stored later could overwrite that of the next.
+#[test]
+fn the_bit_is_set_in_the_order_of_the_alarms() {
+    let node = Node::start();
+    let broker = &node.broker;
+    // Changes only where alarms are found, which is done in turn.
+    let last = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for setter in 0..4 {
+            scope.spawn(move || {
+                for round in 0..100_000 {
+                    let memory = (setter + round) % 2 == 0;
+                    let find = || {
+                        let before = last.swap(memory, Ordering::Relaxed);
+                        assert_eq!(broker.alarmed(), before, "round {round}");
+                        Alarms {
+                            memory,
+                            disk: false,
+                        }
+                    };
+                    broker.set_alarms(find, 1000);
+                }
+            });
+        }
+    });
+    assert_eq!(broker.alarmed(), broker.alarms().any());
 }
