@@ -99,13 +99,33 @@ impl Keeper {
             return;
         };
         core.shared.wake.end();
-        if wait && thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-            tracing::error!("the thread that keeps the log small ended by a panic");
+        if wait && thread.thread().id() != std::thread::current().id() {
+            // If it panicked, it has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Says at once that the thread has panicked.
+///
+/// It does not begin anew: what it had copied out of a segment and not settled yet is known to nobody
+/// else, and the next round might remove what these copies depend on. A log that grows is watched by
+/// the disk's alarm; the next start reads all of it.
+struct Told;
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                "the thread that keeps the log small has failed: nothing is removed from the log \
+                 until the node is restarted"
+            );
         }
     }
 }
 
 fn run(core: &Core) {
+    let _told = Told;
     while core.shared.wake.next() {
         // On failure the log says so itself; nothing can be done here.
         let _ = core.tidy(&core.shared.wake);
