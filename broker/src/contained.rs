@@ -1,7 +1,11 @@
-//! What keeps the broker's own threads going when a piece of their work panics.
+//! What keeps the broker's own threads going when a piece of their work panics, and waits for their
+//! end.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
 
 /// Does `work`. A panic in it is a bug: it is told in the log, and the answer is `None`.
 ///
@@ -15,6 +19,17 @@ pub(crate) fn contained<R>(what: &str, work: impl FnOnce() -> R) -> Option<R> {
             tracing::error!("{what} has failed: {}", said(&*panic));
             None
         }
+    }
+}
+
+/// Waits until a thread of the broker has ended, unless it is the one that asks.
+pub(crate) fn await_end(thread: &Mutex<Option<JoinHandle<()>>>) {
+    let thread = thread.lock().take();
+    if let Some(thread) = thread
+        && thread.thread().id() != std::thread::current().id()
+    {
+        // It panicked: that was reported where it happened.
+        let _ = thread.join();
     }
 }
 

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use crate::broker::Broker;
+use crate::contained::await_end;
 use event::Event;
 pub use live::{Client, Happening, LiveFilter, LiveTrace, Sighting};
 pub(crate) use live::{Passing, Viewers};
@@ -128,13 +129,7 @@ impl Notices {
     pub(crate) fn stop(&self) {
         self.todo.lock().stopped = true;
         self.bell.notify_all();
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
-        {
-            // It panicked: that was reported where it happened.
-            let _ = thread.join();
-        }
+        await_end(&self.thread);
     }
 }
 

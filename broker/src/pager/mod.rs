@@ -20,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::alarms::Resources;
 use crate::broker::Broker;
+use crate::contained::await_end;
 use crate::queue::{Queue, ResidentLimits};
 
 /// A queue tells how much memory it keeps when that changed by so much, bytes.
@@ -175,13 +176,7 @@ impl Pager {
         drop(todo);
         drop(forgotten);
         self.bell.notify_all();
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
-        {
-            // It panicked: that was reported where it happened.
-            let _ = thread.join();
-        }
+        await_end(&self.thread);
     }
 }
 
