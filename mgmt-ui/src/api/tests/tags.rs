@@ -10,115 +10,64 @@ const PUBLISH: &str =
     r#"{"properties":{},"routing_key":"q","payload":"m","payload_encoding":"string"}"#;
 const GET: &str = r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#;
 
+/// Who has a tag.
+const fn all(status: u16) -> [u16; 6] {
+    [401, 401, status, status, status, status]
+}
+
+/// Who has a tag and a permission in the vhost.
+const fn members(status: u16) -> [u16; 6] {
+    [401, 401, status, status, 401, status]
+}
+
+const fn administrators(status: u16) -> [u16; 6] {
+    [401, 401, 401, 401, 401, status]
+}
+
 const ROWS: &[Row] = &[
-    ("GET", "/overview", "", [401, 401, 200, 200, 200, 200]),
-    ("GET", "/cluster-name", "", [401, 401, 200, 200, 200, 200]),
-    ("GET", "/extensions", "", [401, 401, 200, 200, 200, 200]),
-    ("GET", "/whoami", "", [401, 401, 200, 200, 200, 200]),
-    (
-        "GET",
-        "/health/checks/alarms",
-        "",
-        [401, 401, 200, 200, 200, 200],
-    ),
-    ("PUT", "/vhosts/shop", "", [401, 401, 401, 401, 401, 204]),
-    ("DELETE", "/vhosts/nope", "", [401, 401, 401, 401, 401, 404]),
-    ("PUT", "/queues/shop/q", "", [401, 401, 204, 204, 401, 204]),
-    (
-        "PUT",
-        "/exchanges/shop/x",
-        "",
-        [401, 401, 204, 204, 401, 204],
-    ),
-    (
-        "POST",
-        "/bindings/shop/e/x/q/q",
-        "",
-        [401, 401, 201, 201, 401, 201],
-    ),
-    (
-        "POST",
-        "/exchanges/shop/x/publish",
-        PUBLISH,
-        [401, 401, 200, 200, 401, 200],
-    ),
-    (
-        "POST",
-        "/queues/shop/q/get",
-        GET,
-        [401, 401, 200, 200, 401, 200],
-    ),
-    (
-        "DELETE",
-        "/queues/shop/q/contents",
-        "",
-        [401, 401, 204, 204, 401, 204],
-    ),
-    (
-        "DELETE",
-        "/queues/shop/nope",
-        "",
-        [401, 401, 404, 404, 401, 404],
-    ),
-    ("GET", "/users", "", [401, 401, 401, 401, 401, 200]),
-    ("GET", "/users/guest", "", [401, 401, 401, 401, 401, 200]),
-    (
-        "PUT",
-        "/users/new",
-        "{\"tags\":\"\"}",
-        [401, 401, 401, 401, 401, 201],
-    ),
-    ("GET", "/permissions", "", [401, 401, 401, 401, 401, 200]),
-    (
-        "GET",
-        "/vhosts/shop/permissions",
-        "",
-        [401, 401, 401, 401, 401, 200],
-    ),
-    (
-        "GET",
-        "/users/guest/permissions",
-        "",
-        [401, 401, 401, 401, 401, 200],
-    ),
-    (
-        "PUT",
-        "/permissions/shop/guest",
-        ALL,
-        [401, 401, 401, 401, 401, 204],
-    ),
+    ("GET", "/overview", "", all(200)),
+    ("GET", "/cluster-name", "", all(200)),
+    ("GET", "/extensions", "", all(200)),
+    ("GET", "/whoami", "", all(200)),
+    ("GET", "/health/checks/alarms", "", all(200)),
+    ("PUT", "/vhosts/shop", "", administrators(204)),
+    ("DELETE", "/vhosts/nope", "", administrators(404)),
+    ("PUT", "/queues/shop/q", "", members(204)),
+    ("PUT", "/exchanges/shop/x", "", members(204)),
+    ("POST", "/bindings/shop/e/x/q/q", "", members(201)),
+    ("POST", "/exchanges/shop/x/publish", PUBLISH, members(200)),
+    ("POST", "/queues/shop/q/get", GET, members(200)),
+    ("DELETE", "/queues/shop/q/contents", "", members(204)),
+    ("DELETE", "/queues/shop/nope", "", members(404)),
+    ("GET", "/users", "", administrators(200)),
+    ("GET", "/users/guest", "", administrators(200)),
+    ("PUT", "/users/new", "{\"tags\":\"\"}", administrators(201)),
+    ("GET", "/permissions", "", administrators(200)),
+    ("GET", "/vhosts/shop/permissions", "", administrators(200)),
+    ("GET", "/users/guest/permissions", "", administrators(200)),
+    ("PUT", "/permissions/shop/guest", ALL, administrators(204)),
     (
         "PUT",
         "/cluster-name",
         "{\"name\":\"n\"}",
-        [401, 401, 401, 401, 401, 204],
+        administrators(204),
     ),
-    ("GET", "/definitions", "", [401, 401, 401, 401, 401, 200]),
-    ("POST", "/definitions", "{}", [401, 401, 401, 401, 401, 204]),
-    (
-        "GET",
-        "/definitions/shop",
-        "",
-        [401, 401, 401, 401, 401, 200],
-    ),
+    ("GET", "/definitions", "", administrators(200)),
+    ("POST", "/definitions", "{}", administrators(204)),
+    ("GET", "/definitions/shop", "", administrators(200)),
     (
         "POST",
         "/queues/shop/q/actions",
         "{\"action\":\"sync\"}",
-        [401, 401, 401, 401, 401, 204],
+        administrators(204),
     ),
-    (
-        "POST",
-        "/rebalance/queues",
-        "",
-        [401, 401, 401, 401, 401, 204],
-    ),
-    ("GET", "/feature-flags", "", [401, 401, 401, 401, 401, 200]),
+    ("POST", "/rebalance/queues", "", administrators(204)),
+    ("GET", "/feature-flags", "", administrators(200)),
     (
         "DELETE",
         "/connections/username/guest",
         "",
-        [401, 401, 401, 401, 401, 204],
+        administrators(204),
     ),
 ];
 
