@@ -63,13 +63,7 @@ async fn put_vhost_limit(
     let value = check_limit("limits", limit.is_some(), &name, &value(&fields)?)
         .map_err(ApiError::bad_request)?;
     if let Some(limit) = limit {
-        let value = Some(value);
-        let command = Command::SetVhostLimit {
-            vhost,
-            limit,
-            value,
-        };
-        change(ctx, command).await?;
+        set_vhost_limit(ctx, vhost, limit, Some(value)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -80,15 +74,23 @@ async fn delete_vhost_limit(
     Path((vhost, name)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     if let Some(limit) = VhostLimit::from_name(&name) {
-        let value = None;
-        let command = Command::SetVhostLimit {
-            vhost,
-            limit,
-            value,
-        };
-        change(ctx, command).await?;
+        set_vhost_limit(ctx, vhost, limit, None).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_vhost_limit(
+    ctx: Context,
+    vhost: String,
+    limit: VhostLimit,
+    value: Option<i64>,
+) -> Result<bool, ApiError> {
+    let command = Command::SetVhostLimit {
+        vhost,
+        limit,
+        value,
+    };
+    change(ctx, command).await
 }
 
 async fn user_limits(State(ctx): State<Context>, _: Manager) -> Json<Value> {
@@ -125,8 +127,7 @@ async fn put_user_limit(
     let value = check_limit("user-limits", limit.is_some(), &name, &value(&fields)?)
         .map_err(ApiError::bad_request)?;
     if let Some(limit) = limit {
-        let value = Some(value);
-        set_user_limit(ctx, user, limit, value).await?;
+        set_user_limit(ctx, user, limit, Some(value)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
