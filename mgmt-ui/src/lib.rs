@@ -5,7 +5,7 @@
 //! * `monitor`: those of them that only look; `view`: how they show what they see;
 //! * `http`: what they rely on: routes, logins, names, bodies, errors, the server;
 //! * `program`, `program_log`: what they know of the program around the broker; `utc`: how its log
-//!   writes the time;
+//! * `utc`: how the log and they write points in time;
 //! * `console`: the page at `/`;
 //! * `prometheus`: the text of `/metrics`, on a listener of its own without passwords.
 //!

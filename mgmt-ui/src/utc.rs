@@ -1,4 +1,4 @@
-//! Points in time as the log writes them.
+//! Points in time, as the log and the API write them.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +14,15 @@ pub fn write_time(writer: &mut dyn fmt::Write, since_epoch: Duration) -> fmt::Re
         writer,
         "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}+00:00"
     )
+}
+
+/// Milliseconds since the epoch as the API writes moments: `2026-11-21T03:00:00.172+00:00`.
+pub(crate) fn timestamp(unix_ms: u64) -> String {
+    let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
+    let (year, month, day) = civil_date(days);
+    let (hour, minute) = (ms / 3_600_000, ms / 60_000 % 60);
+    let (second, ms) = (ms / 1000 % 60, ms % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}+00:00")
 }
 
 /// Year, month and day of a day counted from 1970-01-01. Years are counted from March, so that the
@@ -58,5 +67,17 @@ mod tests {
             "2026-11-21 03:27:29.098926+00:00"
         );
         assert_eq!(text(4_107_542_400, 0), "2100-03-01 00:00:00.000000+00:00");
+    }
+
+    #[test]
+    fn moments_are_written_as_rabbitmq_does() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000+00:00"),
+            (951_782_400_001, "2000-02-29T00:00:00.001+00:00"),
+            (1_795_230_000_172, "2026-11-21T03:00:00.172+00:00"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999+00:00"),
+        ] {
+            assert_eq!(timestamp(ms), text);
+        }
     }
 }

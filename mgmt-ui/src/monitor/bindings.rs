@@ -9,7 +9,7 @@ use warren_amqp::FieldTable;
 use warren_broker::{Binding, Destination, Queue, QueueHandle, Vhost};
 
 use super::exchanges::name_in_path;
-use super::written;
+use super::{listed, written};
 use crate::http::{ApiError, Path, Query, Routes, VhostScope};
 use crate::view::bindings_key::properties_key;
 use crate::view::json::Written;
@@ -42,11 +42,8 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn list(scope: VhostScope, query: Query) -> Result<Written, ApiError> {
-    written(move || {
-        let rows = scope.vhosts.iter().flat_map(all);
-        Listing::of(&query)?.answer(rows.collect())
-    })
-    .await
+    let rows = move || Ok(scope.vhosts.iter().flat_map(all).collect());
+    listed(query, rows).await
 }
 
 async fn between_exchange_and_queue(
@@ -54,11 +51,8 @@ async fn between_exchange_and_queue(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
-        let rows = between(&scope, &source, &destination, true)?;
-        Listing::of(&query)?.answer(rows)
-    })
-    .await
+    let rows = move || between(&scope, &source, &destination, true);
+    listed(query, rows).await
 }
 
 async fn between_exchanges(
@@ -66,11 +60,8 @@ async fn between_exchanges(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
-        let rows = between(&scope, &source, &destination, false)?;
-        Listing::of(&query)?.answer(rows)
-    })
-    .await
+    let rows = move || between(&scope, &source, &destination, false);
+    listed(query, rows).await
 }
 
 async fn one_of_queue(

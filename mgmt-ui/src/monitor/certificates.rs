@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::health::{failed, ok};
-use super::timestamp;
 use crate::act::now_ms;
 use crate::http::{ApiError, Manager, Path, Routes};
+use crate::utc::timestamp;
 use crate::view::{Json, Object};
 use crate::{CertificateFile, Context, ListenerCertificate};
 

@@ -11,9 +11,10 @@ use warren_broker::stats::{ConnectionState, LiveChannel, Sampled};
 use warren_broker::{ConnectionHandle, Vhost};
 
 use super::queues::put_processes;
-use super::{breakdown, connections, consumers, timestamp, visible_connections, written};
+use super::{breakdown, connections, consumers, listed, visible_connections, written};
 use crate::Context;
 use crate::http::{ApiError, Manager, Path, Query, Routes, VhostScope};
+use crate::utc::timestamp;
 use crate::view::details::{DELIVER, FINE};
 use crate::view::json::Written;
 use crate::view::{Listing, Object, Row, message_stats};
@@ -30,7 +31,7 @@ async fn list(
     Manager(user): Manager,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || Listing::of(&query)?.answer(rows(&ctx, &user, None))).await
+    listed(query, move || Ok(rows(&ctx, &user, None))).await
 }
 
 async fn of_vhost(
@@ -38,9 +39,9 @@ async fn of_vhost(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let vhost = scope.vhosts.first().ok_or(ApiError::NotFound)?;
-        Listing::of(&query)?.answer(rows(&ctx, &scope.user, Some(vhost)))
+        Ok(rows(&ctx, &scope.user, Some(vhost)))
     })
     .await
 }

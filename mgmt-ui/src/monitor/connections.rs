@@ -11,7 +11,7 @@ use warren_broker::stats::LiveConnection;
 use warren_broker::{ConnectionHandle, Vhost};
 
 use super::queues::put_processes;
-use super::{channels, visible_connections, written};
+use super::{channels, listed, visible_connections, written};
 use crate::Context;
 use crate::http::{ApiError, Manager, Path, Query, Routes, VhostScope};
 use crate::view::details::put_numbers;
@@ -49,7 +49,7 @@ async fn list(
     Manager(user): Manager,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || Listing::of(&query)?.answer(rows(&ctx, &user, None))).await
+    listed(query, move || Ok(rows(&ctx, &user, None))).await
 }
 
 async fn of_vhost(
@@ -57,9 +57,9 @@ async fn of_vhost(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let vhost = scope.vhosts.first().ok_or(ApiError::NotFound)?;
-        Listing::of(&query)?.answer(rows(&ctx, &scope.user, Some(vhost)))
+        Ok(rows(&ctx, &scope.user, Some(vhost)))
     })
     .await
 }
@@ -85,9 +85,9 @@ async fn its_channels(
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let connection = find(&ctx, &user, &name)?;
-        Listing::of(&query)?.answer(channels::of_connection(&ctx, &connection))
+        Ok(channels::of_connection(&ctx, &connection))
     })
     .await
 }
@@ -107,7 +107,7 @@ async fn of_user(
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         if !user.may_monitor() && user.name != name {
             return Err(ApiError::NotAuthorised(
                 "User not authorised to access object",
@@ -119,7 +119,7 @@ async fn of_user(
             node: ctx.broker.settings().node_name.clone(),
             live: Arc::clone(connection.live()),
         });
-        Listing::of(&query)?.answer(rows.collect())
+        Ok(rows.collect())
     })
     .await
 }

@@ -10,7 +10,7 @@ use warren_broker::auth::AuthenticatedUser;
 use warren_broker::stats::LiveConnection;
 use warren_broker::{ConnectionHandle, ConsumerId, ConsumerInfo, ConsumerLoad, Queue, Vhost};
 
-use super::written;
+use super::listed;
 use crate::Context;
 use crate::http::{ApiError, Manager, Query, Routes, VhostScope};
 use crate::view::json::Written;
@@ -27,10 +27,10 @@ async fn list(
     Manager(user): Manager,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let mut vhosts = ctx.broker.vhosts();
         vhosts.retain(|vhost| user.may_monitor() || ctx.may_read(&user, vhost.name()));
-        Listing::of(&query)?.answer(of_vhosts(&ctx, &user, &vhosts))
+        Ok(of_vhosts(&ctx, &user, &vhosts))
     })
     .await
 }
@@ -40,11 +40,8 @@ async fn of_vhost(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
-        let rows = of_vhosts(&ctx, &scope.user, &scope.vhosts);
-        Listing::of(&query)?.answer(rows)
-    })
-    .await
+    let rows = move || Ok(of_vhosts(&ctx, &scope.user, &scope.vhosts));
+    listed(query, rows).await
 }
 
 /// Consumers of the vhosts' queues: all for those who monitor, else those on their own

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use warren_broker::{Exchange, Vhost};
 
-use super::{bindings, breakdown, written};
+use super::{bindings, breakdown, listed, written};
 use crate::Context;
 use crate::http::{ApiError, Path, Query, Routes, VhostScope};
 use crate::view::details::put_numbers;
@@ -36,7 +36,7 @@ async fn list(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let rows = scope.vhosts.iter().flat_map(|vhost| {
             let exchanges = vhost.exchanges().into_iter();
             exchanges.map(|exchange| ExchangeRow {
@@ -44,7 +44,7 @@ async fn list(
                 exchange,
             })
         });
-        Listing::of(&query)?.answer(rows.collect())
+        Ok(rows.collect())
     })
     .await
 }
@@ -71,9 +71,9 @@ async fn from(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let (vhost, exchange) = find(&scope, &name)?;
-        Listing::of(&query)?.answer(bindings::from_exchange(&vhost, &exchange.name))
+        Ok(bindings::from_exchange(&vhost, &exchange.name))
     })
     .await
 }
@@ -83,9 +83,9 @@ async fn to(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let (vhost, exchange) = find(&scope, &name)?;
-        Listing::of(&query)?.answer(bindings::to_exchange(&vhost, &exchange.name))
+        Ok(bindings::to_exchange(&vhost, &exchange.name))
     })
     .await
 }

@@ -21,8 +21,9 @@ use warren_broker::{ConnectionHandle, Vhost};
 use std::sync::Arc;
 
 use crate::Context;
-use crate::http::{ApiError, Routes, blocking};
+use crate::http::{ApiError, Query, Routes, blocking};
 use crate::view::json::Written;
+use crate::view::{Listing, Row};
 
 /// All endpoints that only look.
 pub(crate) fn routes() -> Routes {
@@ -47,6 +48,18 @@ async fn written(
     blocking(make).await?
 }
 
+/// A list as it is asked for; `rows` takes locks.
+async fn listed<R: Row>(
+    query: Query,
+    rows: impl FnOnce() -> Result<Vec<R>, ApiError> + Send + 'static,
+) -> Result<Written, ApiError> {
+    written(move || {
+        let rows = rows()?;
+        Listing::of(&query)?.answer(rows)
+    })
+    .await
+}
+
 /// The connections a user may see: all for those who monitor, else their own. With a vhost, only
 /// those to it.
 fn visible_connections(
@@ -61,47 +74,4 @@ fn visible_connections(
             && vhost.is_none_or(|vhost| **vhost.name() == *info.vhost)
     });
     connections
-}
-
-/// Milliseconds since 1970 as RabbitMQ writes moments.
-fn timestamp(unix_ms: u64) -> String {
-    let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    // Days since 0000-03-01, in eras of 400 years; years begin in March so that the leap day is
-    // their last.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let date = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    format!(
-        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}.{:03}+00:00",
-        era * 400 + year + carry,
-        ms / 3_600_000,
-        ms / 60_000 % 60,
-        ms / 1000 % 60,
-        ms % 1000
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::timestamp;
-
-    #[test]
-    fn moments_are_written_as_rabbitmq_does() {
-        for (ms, text) in [
-            (0, "1970-01-01T00:00:00.000+00:00"),
-            (951_782_400_001, "2000-02-29T00:00:00.001+00:00"),
-            (1_795_230_000_172, "2026-11-21T03:00:00.172+00:00"),
-            (4_107_542_399_999, "2100-02-28T23:59:59.999+00:00"),
-        ] {
-            assert_eq!(timestamp(ms), text);
-        }
-    }
 }

@@ -8,9 +8,10 @@ use axum::extract::State;
 use warren_broker::stats::{EVENTS, Event, Sampled};
 use warren_broker::{Depth, Queue};
 
-use super::{bindings, breakdown, consumers, timestamp, written};
+use super::{bindings, breakdown, consumers, listed, written};
 use crate::Context;
 use crate::http::{ApiError, Path, Query, Routes, VhostScope};
+use crate::utc::timestamp;
 use crate::view::details::{DELIVER, DISK, PUBLISH, delivered, details};
 use crate::view::json::Written;
 use crate::view::{Json, Key, Listing, Object, Row, message_stats};
@@ -33,10 +34,9 @@ async fn list(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let queues = scope.vhosts.iter().flat_map(|vhost| vhost.queues());
-        let rows = queues.map(|queue| QueueRow::new(&ctx, queue)).collect();
-        Listing::of(&query)?.answer(rows)
+        Ok(queues.map(|queue| QueueRow::new(&ctx, queue)).collect())
     })
     .await
 }
@@ -64,13 +64,13 @@ async fn its_bindings(
     scope: VhostScope,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let queue = find(&scope, &name)?;
         let rows = scope
             .vhosts
             .iter()
             .flat_map(|v| bindings::to_queue(v, &queue));
-        Listing::of(&query)?.answer(rows.collect())
+        Ok(rows.collect())
     })
     .await
 }

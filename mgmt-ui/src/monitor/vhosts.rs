@@ -9,7 +9,7 @@ use axum::extract::State;
 use warren_broker::Vhost;
 use warren_broker::stats::{EVENTS, Sampled, Window};
 
-use super::written;
+use super::{listed, written};
 use crate::Context;
 use crate::http::{Administrator, ApiError, Manager, Path, Query, Routes};
 use crate::view::details::{DELIVER, DISK, FINE, details};
@@ -27,14 +27,14 @@ async fn list(
     Manager(user): Manager,
     query: Query,
 ) -> Result<Written, ApiError> {
-    written(move || {
+    listed(query, move || {
         let mut vhosts = ctx.broker.vhosts();
         vhosts.retain(|vhost| user.may_monitor() || ctx.is_member(&user, vhost.name()));
         let rows = vhosts.into_iter().map(|vhost| VhostRow {
             ctx: ctx.clone(),
             vhost,
         });
-        Listing::of(&query)?.answer(rows.collect())
+        Ok(rows.collect())
     })
     .await
 }
