@@ -12,7 +12,7 @@ macro_rules! safe {
     };
 }
 
-const SCENARIOS: [(&str, &str); 9] = [
+const SCENARIOS: [(&str, &str); 12] = [
     ("transient-16", "--size 16"),
     ("transient-1k", "--size 1024"),
     ("confirmed-1000", safe!("--size 1024 --confirm 1000")),
@@ -26,12 +26,18 @@ const SCENARIOS: [(&str, &str); 9] = [
         "many-to-one",
         "--size 128 --producers 10 --consumers 10 --manual-ack --prefetch 500",
     ),
+    ("queues-4", "--queues 4 --producers 4 --consumers 4"),
+    ("queues-100", "--queues 100 --producers 100 --consumers 100"),
+    ("keys-10000", "--topic 10000 --keys 10000 --max-ahead 10000"),
     ("latency-5000", "--size 128 --rate 5000"),
     (
         "backlog",
         safe!("--backlog 1000000 --size 128 --confirm 1000"),
     ),
 ];
+
+/// Routing keys have five digits.
+const KEYS_MAX: i64 = 100_000;
 
 /// The program's name in messages.
 pub(crate) const NAME: &str = "warren perf";
@@ -97,6 +103,9 @@ pub(crate) struct Plan {
     /// Publish to a topic exchange with so many bindings, one of which matches; 0 = to one queue
     #[arg(long, value_name = "BINDINGS", default_value_t = 0)]
     pub(crate) topic: u32,
+    /// With --topic: publish with so many routing keys in turn, each matched by a binding
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=KEYS_MAX))]
+    pub(crate) keys: u32,
     /// Publish no further than so many messages ahead of the slowest queue; 0 = any
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_ahead: u64,
@@ -138,6 +147,8 @@ impl Plan {
             "--topic and --fanout exclude each other"
         } else if plan.topic > 0 && plan.topic < u32::from(plan.queues) {
             "each queue needs a binding"
+        } else if plan.keys > 1 && (plan.topic < plan.keys || plan.queues > 1) {
+            "--keys needs as many bindings, and one queue"
         } else if plan.backlog > 0 && plan.max_ahead > 0 {
             "--max-ahead with --backlog would never end"
         } else {
@@ -198,6 +209,9 @@ mod tests {
             "--backlog 5 --max-ahead 1",
             "--topic 5 --fanout 1",
             "--topic 1 --queues 2 --producers 2 --consumers 2",
+            "--keys 2",
+            "--topic 2 --keys 3",
+            "--topic 4 --keys 4 --queues 2 --producers 2 --consumers 2",
         ] {
             assert!(plan(wrong).is_none(), "{wrong}");
         }

@@ -28,6 +28,8 @@ struct Tape {
     stride: usize,
     /// Where its body begins.
     body_at: usize,
+    /// Where the number in its routing key begins, and how many numbers there are.
+    keys: Option<(usize, u64)>,
 }
 
 impl Tape {
@@ -44,6 +46,7 @@ impl Tape {
         let header = encode_content_header(plan.size.into(), &properties);
         put_frame(&mut message, FrameKind::Header, CHANNEL, &header);
         let body_at = message.len() + FRAME_HEAD;
+        let keys = (plan.keys > 1).then(|| (number_at(exchange, routing_key), plan.keys.into()));
         put_body(
             &mut message,
             CHANNEL,
@@ -55,6 +58,7 @@ impl Tape {
             frames,
             stride: message.len(),
             body_at,
+            keys,
         }
     }
 
@@ -63,9 +67,29 @@ impl Tape {
         let frames = &mut self.frames[..count * self.stride];
         for message in frames.chunks_exact_mut(self.stride) {
             stamp.put(&mut message[self.body_at..]);
+            if let Some((at, keys)) = self.keys {
+                put_number(&mut message[at..at + KEY_DIGITS], stamp.sequence % keys);
+            }
             stamp.sequence += 1;
         }
         frames
+    }
+}
+
+/// Digits of the number in a routing key.
+const KEY_DIGITS: usize = 5;
+
+/// Where the first digit of a routing key stands in the message's first frame.
+fn number_at(exchange: &str, routing_key: &str) -> usize {
+    let before = routing_key.find(|c: char| c.is_ascii_digit());
+    // Class, method and a reserved number, then exchange and key with a length octet each.
+    FRAME_HEAD + 6 + 1 + exchange.len() + 1 + before.unwrap_or(0)
+}
+
+fn put_number(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -239,6 +263,8 @@ impl Producer {
 mod tests {
     use super::*;
     use warren_amqp::frame::split;
+    use warren_amqp::method::parse_publish;
+    use warren_amqp::split_address;
 
     #[test]
     fn a_tape_is_frames_with_rising_stamps() {
@@ -266,6 +292,29 @@ mod tests {
             (8, vec![70, 71]),
             "two frames for each body"
         );
+    }
+
+    #[test]
+    fn keys_come_in_turn() {
+        let flags = ["warren-bench", "--topic", "12", "--keys", "12"].map(str::to_owned);
+        let plan = Plan::from_flags(flags.to_vec()).unwrap();
+        let mut tape = Tape::new(&plan, ("ex-1", "bench.00000.x"), 4096);
+        let stamp = Stamp {
+            producer: 0,
+            sequence: 10,
+            sent_ns: 0,
+        };
+        let mut rest = tape.stamped(3, stamp);
+        let mut keys = Vec::new();
+        while let Some((frame, length)) = split(rest, 4096).unwrap() {
+            if frame.kind == FrameKind::Method {
+                let publish = parse_publish(&frame.payload[4..]).unwrap();
+                keys.push(split_address(publish.address).1.to_vec());
+            }
+            rest = &rest[length..];
+        }
+        let expected = ["bench.00010.x", "bench.00011.x", "bench.00000.x"];
+        assert_eq!(keys, expected.map(|key| key.as_bytes().to_vec()));
     }
 
     #[test]

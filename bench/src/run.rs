@@ -223,7 +223,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome, Error> {
             &mut control,
             &text(queue),
             exchange,
-            &format!("bench.{n}.*"),
+            &format!("bench.{n:05}.*"),
         )?;
     }
     let outcome = load(plan, exchange, &queues);
@@ -272,7 +272,7 @@ fn producers(plan: &Plan, exchange: &str, queues: &[String]) -> Result<Vec<Produ
         let queue = usize::from(index % plan.queues);
         match plan.exchange_type() {
             None => ("", queues[queue].clone()),
-            Some("topic") => (exchange, format!("bench.{queue}.x")),
+            Some("topic") => (exchange, format!("bench.{queue:05}.x")),
             Some(_) => (exchange, String::new()),
         }
     };
