@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
@@ -19,6 +20,8 @@ use crate::server::Context;
 pub(crate) struct Entrance {
     serving: Serving,
     doors: Mutex<Vec<Door>>,
+    /// A door is shut, or about to be.
+    suspended: AtomicBool,
 }
 
 /// What it takes to serve a listener.
@@ -65,6 +68,7 @@ impl Entrance {
         });
         Self {
             doors: Mutex::new(doors.collect()),
+            suspended: AtomicBool::new(false),
             serving,
         }
     }
@@ -73,6 +77,7 @@ impl Entrance {
     /// is so.
     pub(crate) fn suspend(&self) {
         let mut doors = self.doors.lock();
+        self.suspended.store(true, Ordering::Relaxed);
         tracing::info!(
             "Asked to suspend {} client connection listeners. No new client connections will be \
              accepted until these listeners are resumed!",
@@ -105,7 +110,13 @@ impl Entrance {
                 }
             }
         }
+        self.suspended.store(outcome.is_err(), Ordering::Relaxed);
         outcome
+    }
+
+    /// Whether clients are kept out.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Relaxed)
     }
 }
 

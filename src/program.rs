@@ -63,6 +63,10 @@ impl Program for Running {
         self.entrance.resume()
     }
 
+    fn keeps_clients_out(&self) -> bool {
+        self.entrance.is_suspended()
+    }
+
     fn stop(&self) {
         self.stops.send_modify(|n| *n += 1);
     }

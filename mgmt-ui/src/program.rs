@@ -25,6 +25,9 @@ pub trait Program: Send + Sync {
     /// Lets clients in again. The error, for people, names a listener that cannot be opened.
     fn resume_listeners(&self) -> Result<(), String>;
 
+    /// Whether it was told to let none in, or could not let all in again.
+    fn keeps_clients_out(&self) -> bool;
+
     /// Ends the program as SIGTERM does.
     fn stop(&self);
 }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,11 +29,12 @@ pub(crate) fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
-/// A program with one listener over TLS whose certificate is good for twenty days; nothing can be
+/// A program with one listener over TLS whose certificate is good for twenty days; little can be
 /// asked of it.
 #[derive(Default)]
 struct Bystander {
     log: Arc<ProgramLog>,
+    suspended: AtomicBool,
 }
 
 impl Program for Bystander {
@@ -61,10 +63,16 @@ impl Program for Bystander {
         Ok(())
     }
 
-    fn suspend_listeners(&self) {}
+    fn suspend_listeners(&self) {
+        self.suspended.store(true, Ordering::Relaxed);
+    }
 
     fn resume_listeners(&self) -> Result<(), String> {
         Err("cannot serve AMQP".to_owned())
+    }
+
+    fn keeps_clients_out(&self) -> bool {
+        self.suspended.load(Ordering::Relaxed)
     }
 
     fn stop(&self) {}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::dialogue::*;
-use crate::harness::{Broker, program};
+use crate::harness::{Broker, http_get, program};
 
 /// What a command left behind.
 struct Outcome {
@@ -52,6 +52,12 @@ impl Ctl {
         let mut broker = Broker::start_with(config, &options);
         let url = format!("http://{}", broker.management_addr());
         Self { broker, url }
+    }
+
+    /// What a load balancer is told.
+    fn ready(&self) -> u16 {
+        let addr = self.url.strip_prefix("http://").unwrap().parse().unwrap();
+        http_get(addr, "/api/health/checks/ready-to-serve-clients", None).0
     }
 
     /// Runs a command given as its words.
@@ -484,6 +490,7 @@ fn listeners_close_and_open_again() {
     let addr = ctl.broker.addr();
     let refused = TcpStream::connect(addr).map(|_| ()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(ctl.ready(), 503);
     // Who is connected notices nothing, and operators are still let in.
     early.call(1, declare("q"));
     let guest = ctl.words(&["list_connections", "user"]).fine();
@@ -492,9 +499,11 @@ fn listeners_close_and_open_again() {
     let outcome = ctl.words(&["resume_listeners"]).ended(69);
     let wanted = format!("cannot serve AMQP on {addr}: ");
     assert!(outcome.err.contains(&wanted), "{}", outcome.err);
+    assert_eq!(ctl.ready(), 503);
     drop(somebody_else);
     ctl.words(&["resume_listeners"]).fine();
     ctl.words(&["resume_listeners"]).fine();
+    assert_eq!(ctl.ready(), 200);
     ctl.broker.client().call(1, declare("q"));
     early.call(1, declare("q"));
     let log = ctl.broker.log();

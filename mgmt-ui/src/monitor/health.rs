@@ -53,11 +53,16 @@ pub(super) fn routes() -> Routes {
     let ready = [
         "/health/checks/is-in-service",
         "/health/checks/ready-to-serve-clients",
-        "/health/checks/below-node-connection-limit",
-        "/health/checks/reached-target-cluster-size",
     ];
     let checks = ready.into_iter().fold(checks, |checks, path| {
         checks.get(path, "Ready for clients", in_service).public()
+    });
+    let complete = [
+        "/health/checks/below-node-connection-limit",
+        "/health/checks/reached-target-cluster-size",
+    ];
+    let checks = complete.into_iter().fold(checks, |checks, path| {
+        checks.get(path, "Ready for clients", ready_alone).public()
     });
     checks
         .get("/healthchecks/node", "The node as a whole", old_check)
@@ -203,8 +208,15 @@ async fn fine(_: Manager) -> Response {
     ok()
 }
 
-/// A node that accepts HTTP accepts AMQP: both end together.
-async fn in_service() -> Response {
+/// A node that accepts HTTP accepts AMQP, unless it was told not to: load balancers ask this.
+async fn in_service(State(ctx): State<Context>) -> Response {
+    if ctx.info.program.keeps_clients_out() {
+        return failed("no active listeners for AMQP/AMQPS", Object::new());
+    }
+    ok()
+}
+
+async fn ready_alone() -> Response {
     ok()
 }
 
@@ -338,10 +350,19 @@ mod tests {
             assert_eq!(answer.json(), json!({ "status": "ok" }), "{path}");
             assert_eq!(node.get(path, None).await.status, 401, "{path}");
         }
-        for path in ["is-in-service", "ready-to-serve-clients"] {
-            let answer = node.get(&format!("/api/health/checks/{path}"), None).await;
-            assert_eq!(answer.status, 200);
+        let check = async |name: &str| {
+            let path = format!("/api/health/checks/{name}");
+            node.get(&path, None).await.status
+        };
+        let ready = ["is-in-service", "ready-to-serve-clients"];
+        for name in ready {
+            assert_eq!(check(name).await, 200, "{name}");
         }
+        node.info().program.suspend_listeners();
+        for name in ready {
+            assert_eq!(check(name).await, 503, "{name}");
+        }
+        assert_eq!(check("below-node-connection-limit").await, 200);
     }
 
     #[tokio::test]
