@@ -66,8 +66,6 @@ impl Broker {
         }
         failed |= contained("the end of an expiry", || self.finish(turn)).is_none();
         if failed {
-            // It may have been lost half way.
-            *turn = std::mem::take(turn).mark_deliveries(self.log());
             for queue in &due {
                 self.timers().set(turn.now_ms() + AGAIN_MS, queue);
             }

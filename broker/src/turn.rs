@@ -28,6 +28,8 @@ pub(crate) struct Dead {
 pub struct Turn {
     now_ms: u64,
     effects: Effects,
+    /// An operation on a queue has begun, and what it brings about was not taken over yet.
+    entered: bool,
     /// Settlements and marks to be appended to the commit log.
     pub(crate) log: Batch,
     pub(crate) dead: VecDeque<Dead>,
@@ -53,6 +55,7 @@ impl Turn {
         Self {
             now_ms,
             effects: Effects::default(),
+            entered: false,
             log: Batch::new(),
             dead: VecDeque::new(),
             unused: Vec::new(),
@@ -121,6 +124,14 @@ impl Turn {
 
     /// Where an operation on this queue puts what it leaves to be done.
     pub(crate) fn effects_of(&mut self, queue: &Queue) -> &mut Effects {
+        if std::mem::replace(&mut self.entered, true) {
+            // The operation before has panicked: what it left half done is another queue's.
+            let delivered_mark = self.effects.delivered_mark.take();
+            self.effects = Effects {
+                delivered_mark,
+                ..Effects::default()
+            };
+        }
         if let Some((marked, _)) = &mut self.effects.delivered_mark {
             *marked = queue.id();
         }
@@ -176,5 +187,28 @@ impl Turn {
         for waiter in fx.head_here.drain(..) {
             waiter.head_here();
         }
+        self.entered = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Node;
+
+    #[test]
+    fn what_a_panic_left_half_done_is_no_other_queues() {
+        let mut node = Node::start();
+        for name in ["a", "b"] {
+            node.declare(name, &[]).unwrap();
+        }
+        let [a, b] = ["a", "b"].map(|name| node.vhost().queue(name).unwrap());
+        // Here the operation on `a` ends.
+        node.turn.effects_of(&a).settled.push(7);
+        node.turn.effects_of(&b);
+        node.turn.absorb(&b);
+        assert!(node.turn.log.is_empty());
+        node.turn.effects_of(&b).settled.push(7);
+        node.turn.absorb(&b);
+        assert!(!node.turn.log.is_empty());
     }
 }

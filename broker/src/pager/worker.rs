@@ -56,9 +56,8 @@ pub(super) fn run(pager: &Pager, broker: &Weak<Broker>, clock: fn() -> u64) {
         };
         let finished = contained("the end of a page", || broker.finish(&mut turn));
         if done.and(finished).is_none() {
-            // Both may have been left half way.
+            // It may have been left half way.
             reader = Reader::default();
-            turn = turn.mark_deliveries(broker.log());
         }
     }
 }
